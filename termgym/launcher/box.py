@@ -1,0 +1,249 @@
+"""One box: a process tree in namespaces of its own over a root of its own, and the PID 1 that serves it.
+
+The first half runs in the launcher (clone, the user map, the cgroup), the second half as PID 1 inside: it mounts the
+root, gives up all that it does not need, and then serves requests from termgym's socket: start a program on a pipe or
+on a terminal, kill one, report how it ended. When that socket closes, PID 1 ends and the kernel kills all the rest.
+PID 1 cannot be traced or read from inside (not dumpable), nor killed (the kernel shields a namespace's first process).
+"""
+
+import errno
+import json
+import os
+import resource
+import select
+import signal
+import socket
+import struct
+from fcntl import ioctl
+
+from . import linux, seccomp
+from .rootfs import Base
+
+NAMESPACES = (
+    linux.CLONE_NEWUSER
+    | linux.CLONE_NEWNS
+    | linux.CLONE_NEWPID
+    | linux.CLONE_NEWNET
+    | linux.CLONE_NEWIPC
+    | linux.CLONE_NEWUTS
+    | linux.CLONE_NEWCGROUP
+)
+
+# Docker's default set (moby, daemon/pkg/oci/caps): chown, dac_override, fowner, fsetid, kill, setgid, setuid, setpcap,
+# net_bind_service, net_raw, sys_chroot, mknod, audit_write, setfcap.
+CAPABILITIES = sum(1 << number for number in (0, 1, 3, 4, 5, 6, 7, 8, 10, 13, 18, 27, 29, 31))
+LAST_CAPABILITY = 40
+
+# Those that a program may set, put back to their defaults: what this process ignores must not be ignored by what it starts.
+SIGNALS = set(range(1, 32)) - {signal.SIGKILL, signal.SIGSTOP}
+
+NOT_A_PROGRAM = (errno.ENOENT, errno.EACCES, errno.ENOEXEC, errno.ENOTDIR, errno.ELOOP)
+
+TIOCSWINSZ, TIOCSPTLCK, TIOCGPTN = 0x5414, 0x40045431, 0x80045430
+SIOCSIFFLAGS, IFF_UP = 0x8914, 0x1
+
+
+class Plan:
+    """What one box is to be: the launcher's reading of a `create` request."""
+
+    def __init__(self, request: dict[str, object], base: Base, layers: list[int], tmpfs: int) -> None:
+        self.base, self.layers, self.tmpfs = base, layers, tmpfs
+        self.verify = bool(request.get("verify"))
+        self.rlimits: dict[str, int] = request["rlimits"]  # type: ignore[assignment]
+
+
+def live(plan: Plan, control: socket.socket, go: int) -> None:
+    """Be PID 1 of a new box: build it, say so, serve until the socket closes. Never returns."""
+    status = 1
+    try:
+        if os.read(go, 1):  # the user map is written, the cgroup joined
+            become_root()
+            root = enter(plan)
+            harden(plan.rlimits)
+            socket.send_fds(control, [b'{"ready": true}'], [root])
+            os.close(root)
+            serve(control)
+            status = 0
+    except OSError as error:
+        control.send(json.dumps({"error": str(error)}).encode())
+    finally:
+        os._exit(status)
+
+
+def become_root() -> None:
+    """Take the ids that root inside has outside: until then this process is the launcher's user."""
+    try:
+        os.setgroups([])
+    except PermissionError:
+        pass  # without privileges the kernel forbids it, and the groups stay: they show as nogroup
+    os.setresgid(0, 0, 0)
+    os.setresuid(0, 0, 0)
+
+
+def enter(plan: Plan) -> int:
+    """Mount the box's root and make it ours; returns a descriptor of it."""
+    linux.unshare(linux.CLONE_NEWCGROUP)
+    linux.move_mount(plan.tmpfs, "/box")
+    for name, mode in (("upper", 0o755), ("work", 0o755), ("shm", 0o1777), ("tests", 0o700), ("logs", 0o755)):
+        os.mkdir(f"/box/{name}", mode)
+        os.chmod(f"/box/{name}", mode)
+    for number, fd in enumerate(plan.layers):
+        linux.move_mount(fd, f"/layer/{number}")
+    for part, layers in plan.base.parts.items():
+        if not (plan.verify and part):
+            mount_part(part, layers, plan)
+    if plan.verify:
+        trust(plan.base)
+    linux.move_mount(linux.open_tree(-1, "/dev", recursive=True), "/root/dev")
+    linux.mount("devpts", "/root/dev/pts", "devpts", linux.MS_NOSUID | linux.MS_NOEXEC, "newinstance,ptmxmode=0666,mode=620")
+    linux.mount("/box/shm", "/root/dev/shm", None, linux.MS_BIND)
+    # The tmpfs stays mounted, under /proc where no path leads, so that the launcher can copy it for a fork.
+    linux.mount("/box", "/root/proc", None, linux.MS_MOVE)
+    linux.mount("proc", "/root/proc", "proc", linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC)
+    os.chdir("/root")
+    linux.pivot_root(".", ".")
+    linux.umount(".")
+    os.chdir("/")
+    linux.sethostname("termgym")
+    loopback_up()
+    return os.open("/", os.O_PATH | os.O_DIRECTORY)
+
+
+def mount_part(part: str, layers: list[str], plan: Plan) -> None:
+    """Mount one overlay of the root: our upper, the uppers of those that we are a fork of, the base's layers."""
+    name = part or "root"
+    for folder in (f"/box/upper/{name}", f"/box/work/{name}"):
+        os.mkdir(folder, 0o755)
+    below = [f"/layer/{number}/upper/{name}" for number in range(len(plan.layers))]
+    if plan.verify:
+        below.insert(0, plan.base.pins)
+    options = f"userxattr,lowerdir={':'.join(below + layers)},upperdir=/box/upper/{name},workdir=/box/work/{name}"
+    linux.mount("termgym", f"/root/{part}", "overlay", linux.MS_NODEV | linux.MS_NOSUID, options)
+
+
+def trust(base: Base) -> None:
+    """Lay the base's own toolchain over the agent's, and fresh /tests and /logs over whatever it put there."""
+    for name, source in base.trusted.items():
+        linux.mount(source, make_folder(f"/root/{name}"), None, linux.MS_BIND)
+    for name in ("tests", "logs"):
+        linux.mount(f"/box/{name}", make_folder(f"/root/{name}"), None, linux.MS_BIND)
+
+
+def make_folder(path: str) -> str:
+    """Have a real folder at `path`, whatever the agent left there; returns `path`."""
+    if os.path.islink(path) or not os.path.isdir(path):
+        if os.path.lexists(path):
+            os.unlink(path)
+        os.mkdir(path)
+    return path
+
+
+def loopback_up() -> None:
+    """Bring up `lo`, the only network there is."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        ioctl(sock, SIOCSIFFLAGS, struct.pack("16sH14x", b"lo", IFF_UP))
+
+
+def harden(rlimits: dict[str, int]) -> None:
+    """Give up, for this process and all that it starts, what an agent has no use for."""
+    for name, value in rlimits.items():
+        kind = getattr(resource, f"RLIMIT_{name}")
+        hard = resource.getrlimit(kind)[1]
+        value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+        resource.setrlimit(kind, (value, value))
+    linux.prctl(linux.PR_CAP_AMBIENT, linux.PR_CAP_AMBIENT_CLEAR_ALL)
+    for number in range(LAST_CAPABILITY + 1):
+        if not CAPABILITIES >> number & 1:
+            linux.prctl(linux.PR_CAPBSET_DROP, number)
+    linux.capset(CAPABILITIES)
+    linux.prctl(linux.PR_SET_NO_NEW_PRIVS, 1)
+    linux.prctl(linux.PR_SET_DUMPABLE, 0)
+    linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
+    seccomp.install()
+
+
+def serve(control: socket.socket) -> None:
+    """PID 1's loop: requests from `control`, and the ends of processes."""
+    started: set[int] = set()
+    wakeup, wake = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+    signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    poll = select.poll()
+    poll.register(control, select.POLLIN)
+    poll.register(wakeup, select.POLLIN)
+    while True:
+        for fd, _ in poll.poll():
+            if fd == wakeup:
+                os.read(wakeup, 4096)
+                report(control, started)
+                continue
+            message, fds, _, _ = socket.recv_fds(control, 1 << 18, 4)
+            if not message:
+                return
+            answer(control, json.loads(message), fds, started)
+
+
+def report(control: socket.socket, started: set[int]) -> None:
+    """Reap all that has ended, ours and orphans; tell how ours did."""
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if pid == 0:
+            return
+        if pid in started:
+            started.discard(pid)
+            control.send(json.dumps({"exit": pid, "status": os.waitstatus_to_exitcode(status)}).encode())
+
+
+def answer(control: socket.socket, request: dict[str, object], fds: list[int], started: set[int]) -> None:
+    """Do one request; an error of the system is an answer, not the end of the box."""
+    reply: dict[str, object] = {"id": request["id"]}
+    handed: list[int] = []
+    try:
+        if request["op"] == "kill":
+            os.killpg(request["pid"], signal.SIGKILL)  # type: ignore[arg-type]
+        else:
+            if request["op"] == "pty":
+                fds = handed = open_pty(request["rows"], request["cols"])  # type: ignore[arg-type]
+                fds = [handed[1]] * 3
+            reply["pid"] = pid = spawn(request, fds)
+            started.add(pid)
+    except OSError as error:
+        reply |= {"error": error.strerror, "program": error.errno in NOT_A_PROGRAM}
+    socket.send_fds(control, [json.dumps(reply).encode()], handed[:1] if "error" not in reply else [])
+    for fd in {*fds, *handed}:
+        os.close(fd)
+
+
+def open_pty(rows: int, cols: int) -> list[int]:
+    """A new terminal of the box's own devpts: [master, slave]."""
+    master = os.open("/dev/pts/ptmx", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+    ioctl(master, TIOCSPTLCK, struct.pack("i", 0))
+    ioctl(master, TIOCSWINSZ, struct.pack("4H", rows, cols, 0, 0))
+    number = struct.unpack("i", ioctl(master, TIOCGPTN, b"\0" * 4))[0]
+    return [master, os.open(f"/dev/pts/{number}", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)]
+
+
+def spawn(request: dict[str, object], fds: list[int]) -> int:
+    """Start a program in a session of its own, on a terminal if its standard input is one; returns its PID."""
+    argv: list[str] = request["argv"]  # type: ignore[assignment]
+    env: dict[str, str] = request["env"]  # type: ignore[assignment]
+    cwd: str = request["cwd"]  # type: ignore[assignment]
+    actions: list[tuple[int, ...]] = []
+    if request["op"] == "pty":
+        path = os.ttyname(fds[0])
+        actions.append((os.POSIX_SPAWN_OPEN, 0, path, os.O_RDWR, 0))  # type: ignore[arg-type]
+        actions += [(os.POSIX_SPAWN_DUP2, 0, number) for number in (1, 2)]
+    else:
+        actions += [(os.POSIX_SPAWN_DUP2, fd, number) for number, fd in enumerate(fds)]
+    if request.get("make_cwd"):
+        os.makedirs(cwd, exist_ok=True)
+    os.chdir(cwd)
+    try:
+        return os.posix_spawn(
+            argv[0], argv, env, file_actions=actions, setsid=True, setsigmask=(), setsigdef=SIGNALS
+        )
+    finally:
+        os.chdir("/")

@@ -1,0 +1,130 @@
+"""A sandbox: an isolated Linux userland that one agent may do to as it likes.
+
+`Sandbox` is the contract of all kinds; `open_sandbox` starts one by the name of its kind, which is the name of the
+module here that implements it: adding a kind is adding a module with a class `Sandbox` of its own.
+"""
+
+import importlib
+import pkgutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+from termgym.errors import UnknownName
+from termgym.task import File, Resources
+
+MIB = 1 << 20
+MAX_OUTPUT_BYTES = 10 * MIB
+MAX_FILE_BYTES = 100 * MIB
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxSpec:
+    """What a sandbox is started with."""
+
+    image: str = ""
+    """An image folder; empty for the host's own userland."""
+    workdir: str = "/app"
+    """The folder that programs start in; made if missing."""
+    env: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Environment variables on top of the usual ones."""
+    resources: Resources = Resources()
+
+
+class ExecResult(NamedTuple):
+    """How a program ended: data, also when it failed."""
+
+    returncode: int
+    """Its exit status; negative, the signal that killed it (-9 after a time-out)."""
+    stdout: bytes
+    stderr: bytes
+    timed_out: bool = False
+
+
+class Pty(NamedTuple):
+    """A program on a terminal: what `Terminal` is built on."""
+
+    master: int
+    """The descriptor of the master side, non-blocking; the receiver closes it."""
+    pid: int
+    """The program's process, as the host's /proc shows it; 0 where it cannot be seen."""
+    init: int
+    """The sandbox's first process, likewise."""
+
+
+class Sandbox(Protocol):
+    """An isolated userland. All methods raise `SandboxError` when the sandbox itself fails."""
+
+    spec: SandboxSpec
+
+    async def start(self) -> None:
+        """Bring the sandbox up; nothing of the agent's runs in it yet."""
+        ...
+
+    async def exec(
+        self,
+        argv: Sequence[str],
+        *,
+        env: Mapping[str, str] | None = None,
+        cwd: str | None = None,
+        stdin: bytes = b"",
+        timeout_s: float = 60.0,
+    ) -> ExecResult:
+        """Run a program to its end and return what it printed, each stream cut at `MAX_OUTPUT_BYTES`.
+
+        After `timeout_s` seconds its whole session is killed, inside too.
+        """
+        ...
+
+    async def open_pty(self, argv: Sequence[str], *, env: Mapping[str, str] | None = None, rows: int = 40, cols: int = 160) -> Pty:
+        """Start a program on a terminal of its own."""
+        ...
+
+    def put(self, files: Mapping[str, File]) -> None:
+        """Write files at absolute paths, as root inside, making folders as needed. No path leads outside."""
+        ...
+
+    def get(self, path: str, max_bytes: int = MAX_FILE_BYTES) -> bytes:
+        """Read a regular file at an absolute path; also after `seal`. Links are followed inside only.
+
+        Raises:
+            SandboxFileError: There is no such file, it is not a regular one, or it is larger than `max_bytes`.
+        """
+        ...
+
+    async def seal(self) -> None:
+        """Kill every process inside and wait until all are gone; the files stay."""
+        ...
+
+    async def fork(self, count: int = 1) -> "list[Sandbox]":
+        """Seal, and return `count` started sandboxes whose files are as these, each free to change its own."""
+        ...
+
+    async def verifier(self) -> "Sandbox":
+        """Seal, and return a started sandbox to judge the files in.
+
+        Its processes are all new, its toolchain is the base's own whatever the agent did to it, and /tests and /logs
+        are empty and its alone. It must not run what the agent wrote: a `fork` is for that.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Kill what runs, drop the files. Closing twice is allowed."""
+        ...
+
+
+def sandbox_kinds() -> list[str]:
+    """The names of the sandbox kinds that there are."""
+    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+
+
+def new_sandbox(kind: str, spec: SandboxSpec) -> Sandbox:
+    """A sandbox of `kind`, not yet started.
+
+    Raises:
+        UnknownName: There is no such kind.
+    """
+    if kind not in sandbox_kinds():
+        raise UnknownName("sandbox", kind, sandbox_kinds())
+    module = importlib.import_module(f"{__name__}.{kind}")
+    return module.new(spec)

@@ -1,0 +1,181 @@
+"""Whether whoever has the keyboard waits for a key: read from the kernel, not guessed from silence.
+
+A terminal has settled when the program in its foreground blocks on reading the terminal and nothing of its process
+group runs. The kernel tells: TIOCGPGRP on the master names the foreground group, /proc/TID/syscall what a thread is
+blocked in, /proc/TID/schedstat whether it ran at all since the keys were typed. Bash at its prompt, vim and top sit
+in pselect on the terminal, less and cat in read; a shell that waits for `$(...)` sits in read of a pipe.
+
+It needs the right to trace what runs inside: true for sandboxes that this user made, by namespaces or a local Docker
+engine as root; elsewhere `Foreground.look` says UNKNOWN, and silence has to do.
+"""
+
+import os
+import platform
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+from fcntl import ioctl
+
+_TIOCGPGRP = 0x540F
+_READS = {"x86_64": {0, 19}, "aarch64": {63, 65}}  # read, readv
+_SELECTS = {"x86_64": {23, 270}, "aarch64": {72}}  # select, pselect6
+_POLLS = {"x86_64": {7, 271}, "aarch64": {73}}  # poll, ppoll
+_EPOLLS = {"x86_64": {232, 281, 441}, "aarch64": {22, 441}}  # epoll_wait, epoll_pwait, epoll_pwait2
+_MAX_FDS = 1024
+_POLLIN = 1
+
+
+class State(Enum):
+    """What the foreground process group does."""
+
+    BUSY = "busy"
+    """It runs, or waits for something else than a key."""
+    WAITING = "waiting"
+    """It waits for a key and for nothing else."""
+    MIXED = "mixed"
+    """It waits for a key or for something else, whichever comes first: a socket, a pipe, a child."""
+    UNKNOWN = "unknown"
+    """The kernel does not tell us."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """One look at the foreground: its group, its state, and how often each of its threads has been scheduled."""
+
+    group: int
+    state: State
+    runs: dict[int, int]
+
+    def moved(self, earlier: "Sight") -> bool:
+        """Whether anything in the foreground ran since `earlier`, or the foreground is another."""
+        return self.group != earlier.group or self.runs != earlier.runs
+
+
+class Foreground:
+    """The foreground process group of one terminal, by its master and slave descriptors."""
+
+    def __init__(self, master: int, slave: int, init: int) -> None:
+        """`init` is the sandbox's first process: all that runs inside descends from it."""
+        self._master, self._init = master, init
+        device = os.fstat(slave)
+        self._device = (device.st_dev, device.st_rdev)
+        machine = platform.machine()
+        self._reads, self._selects = _READS.get(machine, set[int]()), _SELECTS.get(machine, set[int]())
+        self._polls, self._epolls = _POLLS.get(machine, set[int]()), _EPOLLS.get(machine, set[int]())
+
+    def look(self) -> Sight:
+        """The foreground now. Takes about 0.05 ms for a shell at its prompt."""
+        group = self._group()
+        runs: dict[int, int] = {}
+        if not group:
+            return Sight(group, State.UNKNOWN, runs)
+        try:
+            state = self._process(group, runs)
+            if state is not State.WAITING:
+                state = self._strongest(state, group, runs)
+        except PermissionError:
+            state = State.UNKNOWN
+        return Sight(group, state, runs)
+
+    def _group(self) -> int:
+        try:
+            return struct.unpack("i", ioctl(self._master, _TIOCGPGRP, b"\0" * 4))[0]
+        except OSError:
+            return 0
+
+    def _strongest(self, leader: State, group: int, runs: dict[int, int]) -> State:
+        """The group's state from its members': busy if one runs, else waiting if one waits for a key."""
+        states = [leader, *(self._process(pid, runs) for pid in self._members(group) if pid != group)]
+        if any(runs[tid] < 0 for tid in runs):
+            return State.BUSY
+        return next((state for state in (State.WAITING, State.MIXED) if state in states), State.BUSY)
+
+    def _members(self, group: int) -> Iterator[int]:
+        """The processes of the group, among all that descend from the sandbox's first."""
+        pending = [self._init]
+        while pending:
+            pid = pending.pop()
+            try:
+                for tid in os.listdir(f"/proc/{pid}/task"):
+                    pending += map(int, _read(f"/proc/{pid}/task/{tid}/children").split())
+                if int(_read(f"/proc/{pid}/stat").rpartition(b")")[2].split()[2]) == group:
+                    yield pid
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+
+    def _process(self, pid: int, runs: dict[int, int]) -> State:
+        """The strongest state of a process's threads; notes how often each ran, as -1 if it runs now."""
+        states: list[State] = []
+        try:
+            for tid in map(int, os.listdir(f"/proc/{pid}/task")):
+                call = _read(f"/proc/{tid}/syscall").split()
+                if call[0] == b"running":
+                    runs[tid] = -1
+                    return State.BUSY
+                runs[tid] = int(_read(f"/proc/{tid}/schedstat").split()[2])
+                states.append(self._thread(tid, call))
+        except (FileNotFoundError, ProcessLookupError):
+            return State.BUSY  # it ended while we looked
+        return next((state for state in (State.WAITING, State.MIXED) if state in states), State.BUSY)
+
+    def _thread(self, tid: int, call: list[bytes]) -> State:
+        number = int(call[0])
+        if number < 0:
+            return State.BUSY
+        first, second = int(call[1], 16), int(call[2], 16)
+        try:
+            if number in self._reads:
+                fds = [first]
+            elif number in self._selects:
+                fds = self._selected(tid, first, second)
+            elif number in self._polls:
+                fds = self._polled(tid, first, second)
+            elif number in self._epolls:
+                fds = self._epolled(tid, first)
+            else:
+                return State.BUSY
+        except (OSError, ValueError) as error:
+            if isinstance(error, PermissionError):
+                raise
+            return State.BUSY
+        ours = [self._is_terminal(tid, fd) for fd in fds]
+        return State.BUSY if not any(ours) else State.WAITING if all(ours) else State.MIXED
+
+    def _selected(self, tid: int, count: int, address: int) -> list[int]:
+        if not address or count > _MAX_FDS:
+            return []
+        bits = _memory(tid, address, (count + 63) // 64 * 8)
+        return [fd for fd in range(count) if bits[fd // 8] >> fd % 8 & 1]
+
+    def _polled(self, tid: int, address: int, count: int) -> list[int]:
+        if not address or count > _MAX_FDS:
+            return []
+        entries = struct.iter_unpack("ihh", _memory(tid, address, count * 8))
+        return [fd for fd, events, _ in entries if fd >= 0 and events & _POLLIN]
+
+    def _epolled(self, tid: int, epoll: int) -> list[int]:
+        lines = _read(f"/proc/{tid}/fdinfo/{epoll}").decode().splitlines()
+        fields = [line.split() for line in lines if line.startswith("tfd:")]
+        return [int(field[1]) for field in fields if int(field[3], 16) & _POLLIN]
+
+    def _is_terminal(self, tid: int, fd: int) -> bool:
+        """Whether a descriptor of the thread is this terminal, under its own name or as /dev/tty."""
+        status = os.stat(f"/proc/{tid}/fd/{fd}")
+        return (status.st_dev, status.st_rdev) == self._device or status.st_rdev == os.makedev(5, 0)
+
+
+def _read(path: str) -> bytes:
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.read(fd, 1 << 16)
+    finally:
+        os.close(fd)
+
+
+def _memory(tid: int, address: int, size: int) -> bytes:
+    fd = os.open(f"/proc/{tid}/mem", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.pread(fd, size, address)
+    finally:
+        os.close(fd)

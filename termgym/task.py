@@ -1,0 +1,175 @@
+"""A task: what an agent is asked to do, the files it finds, and how its work is judged. Frozen data.
+
+On disk a task *is* a Harbor task folder (schema 1.4; termgym.harbor reads and writes it):
+
+    instruction.md   what the agent is told
+    task.toml        limits, resources, metadata
+    environment/     the initial files and how to build an image of them
+    tests/           the verifier: test.sh, or named checks with weights
+    solution/        the oracle's
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from termgym.protocol import Command
+
+DOMAINS = (
+    "data_processing",
+    "data_querying",
+    "data_science",
+    "debugging",
+    "dependency_management",
+    "file_operations",
+    "games",
+    "interactive",
+    "mathematics",
+    "model_training",
+    "scientific_computing",
+    "security",
+    "software_engineering",
+    "system_administration",
+)
+"""Nemotron-Terminal's eleven domains (the union of its paper's two lists and its archives) and three of ours."""
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A regular file."""
+
+    content: bytes
+    mode: int = 0o644
+    mtime: int = 1_735_689_600
+    """Seconds since the epoch; fixed by default, so that listings are the same in every episode."""
+
+    @classmethod
+    def of(cls, text: str, mode: int = 0o644) -> "File":
+        """A file of UTF-8 text."""
+        return cls(text.encode(), mode)
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One named thing that the verifier looks at; it passes if `script` exits with status 0."""
+
+    name: str
+    script: str
+    """A program with a `#!` line, or a bash script. It runs as root in the verifier's sandbox with the agent's files in
+    place, the base's own tools, and /tests its working directory; it must not run what the agent wrote."""
+    weight: float = 1.0
+    """Its share of a dense reward, relative to the other checks."""
+    run: str = ""
+    """A bash script to run first, in a fork of the agent's sandbox where it may run what the agent wrote. `script` finds
+    what it printed and its exit status in /tests/runs/NAME/stdout, stderr and status."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What a task's sandbox may use."""
+
+    cpus: float = 1.0
+    """Cores."""
+    memory_mb: int = 1024
+    """MiB of memory, its files included."""
+    storage_mb: int = 256
+    """MiB of files written."""
+    inodes: int = 100_000
+    """Number of files written."""
+    processes: int = 256
+    """Processes and threads at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """When an episode ends without the agent's say. 0 is no limit."""
+
+    turns: int = 50
+    """Actions taken."""
+    wall_s: float = 900.0
+    """Seconds since reset returned, the policy's own thinking included (Harbor's [agent] timeout_sec)."""
+    command_s: float = 0.0
+    """Seconds spent waiting for the terminal, the policy's thinking left out."""
+    tokens: int = 0
+    """Tokens that the policy reports to have used."""
+    verifier_s: float = 60.0
+    """Seconds for the verifier; running over is its failure, not the agent's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One task, whole."""
+
+    id: str
+    """Family, seed and level (`files/rename-by-date@17.2`), or the folder's name."""
+    instruction: str
+    files: Mapping[str, File] = field(default_factory=dict[str, File])
+    """Absolute path -> file, there when the episode begins."""
+    setup: str = ""
+    """A bash script run as root in `workdir`, before the agent's terminal opens."""
+    checks: tuple[Check, ...] = ()
+    """The verifier. Without checks it is Harbor's: tests/test.sh, which leaves a reward file in /logs/verifier."""
+    tests: Mapping[str, File] = field(default_factory=dict[str, File])
+    """Path below /tests -> file, there only for the verifier."""
+    oracle: tuple[Command, ...] = ()
+    """The keystrokes that solve it, one turn each; empty if only `solution` is known."""
+    solution: Mapping[str, File] = field(default_factory=dict[str, File])
+    """Path below /solution -> file; solve.sh is the script that solves it."""
+    image: str = ""
+    """An image folder or image name; empty for the host's own userland."""
+    workdir: str = "/app"
+    """The folder that the agent starts in."""
+    env: Mapping[str, str] = field(default_factory=dict[str, str])
+    resources: Resources = Resources()
+    limits: Limits = Limits()
+    domain: str = ""
+    """One of `DOMAINS`, or empty where nobody said."""
+    skills: tuple[str, ...] = ()
+    level: int = 0
+    """Difficulty, 1 (easiest) to 5; 0 where nobody said."""
+    requires: tuple[str, ...] = ()
+    """Programs that its sandbox must have beyond bash and coreutils."""
+    licence: str = ""
+    provenance: str = ""
+    """Where it comes from: the generator's name and version, or a dataset."""
+    config: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """task.toml as it was read, so that fields unknown to us are written back."""
+    extra: Mapping[str, File] = field(default_factory=dict[str, File])
+    """Path below the task folder -> file, for the files of it that are none of the above."""
+
+    @property
+    def digest(self) -> str:
+        """SHA-256, in hex, over all that decides what the agent meets and how it is judged."""
+        parts = asdict(self)
+        for name in ("id", "oracle", "solution", "domain", "skills", "level", "licence", "provenance", "config"):
+            del parts[name]
+        return hashlib.sha256(json.dumps(parts, sort_keys=True, default=_hash).encode()).hexdigest()
+
+    @classmethod
+    def load(cls, folder: str | Path) -> "Task":
+        """Read a Harbor task folder.
+
+        Raises:
+            TaskError: It is malformed; the message names the file, the field and what was expected.
+        """
+        from termgym.harbor import load
+
+        return load(Path(folder))
+
+    def save(self, folder: str | Path) -> Path:
+        """Write this task as a Harbor task folder, new or empty, and return its path.
+
+        Raises:
+            TaskError: The folder is there and not empty.
+        """
+        from termgym.harbor import save
+
+        return save(self, Path(folder))
+
+
+def _hash(content: object) -> str:
+    assert isinstance(content, bytes)
+    return hashlib.sha256(content).hexdigest()

@@ -1,0 +1,307 @@
+"""One shell on one PTY: keystrokes in, screen out, and a wait between them that ends when the terminal has settled.
+
+A step does not sleep: `Terminal.type` returns as soon as the foreground program waits for the next key (settle.py),
+with all that was printed until then on the screen. The last part is made sure by a barrier: a mark written to the
+terminal's slave side, behind whatever the programs wrote there, and awaited on the master.
+"""
+
+import asyncio
+import contextlib
+import os
+import secrets
+import signal
+import termios
+import time
+from collections.abc import Callable, Mapping, Sequence
+from enum import Enum
+from fcntl import ioctl
+
+from termgym.keys import encode
+from termgym.launcher import linux
+from termgym.output import Output, limit
+from termgym.sandbox import Pty, Sandbox
+from termgym.screen import Emulator, Screen
+from termgym.settle import Foreground, Sight, State
+
+ROWS, COLS = 40, 160
+SHELL = ("/bin/bash", "--login")
+
+FIRST_POLL_S, SLOWEST_POLL_S = 0.0002, 0.02
+ECHO_S = 0.003
+"""Unfinished lines in cooked mode wake nobody: this long after their echo they count as taken."""
+DEAF_S = 0.03
+"""Keys that made nobody run in this time, with the foreground waiting for keys all along, count as taken."""
+QUIET_S = 0.05
+"""Silence that stands in for the kernel's word where there is none, or where a program waits for more than keys."""
+BARRIER_S = 0.05
+READ_BYTES = 1 << 16
+_TIOCGPTPEER, _TIOCSIG = 0x5441, 0x40045436
+
+
+class Settled(Enum):
+    """Why a wait ended; in `info["settled"]`."""
+
+    PROMPT = "prompt"
+    """The shell waits for a command."""
+    READING = "reading"
+    """A program waits for a key."""
+    IDLE = "idle"
+    """Silence: the program waits for keys among other things, or cannot be looked at."""
+    DEADLINE = "deadline"
+    """`duration` passed first."""
+    EXITED = "exited"
+    """The shell is gone."""
+
+
+class Terminal:
+    """A shell on a terminal in a sandbox, and the screen it shows."""
+
+    def __init__(self, pty: Pty, rows: int = ROWS, cols: int = COLS) -> None:
+        """Take over a PTY in the running event loop; `open` is the usual way."""
+        self._master, self._shell = pty.master, pty.pid
+        self._loop = asyncio.get_running_loop()
+        self._slave = ioctl(self._master, _TIOCGPTPEER, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC)
+        self._pidfd = linux.pidfd_open(pty.pid) if pty.pid else -1
+        self._foreground = Foreground(self._master, self._slave, pty.init)
+        self._emulator = Emulator(rows, cols, self._reply)
+        self._output = Output(self._emulator)
+        self._pending = bytearray()
+        self._barrier, self._held, self._passed = b"", b"", asyncio.Event()
+        self._changed_at = time.monotonic()
+        self.exited = False
+        """Whether the shell has ended."""
+        self.on_output: Callable[[bytes], None] | None = None
+        """Called with what is printed, as it comes: for a recording."""
+        self._loop.add_reader(self._master, self._readable)
+        if self._pidfd >= 0:
+            self._loop.add_reader(self._pidfd, self._ended)
+
+    @classmethod
+    async def open(
+        cls,
+        sandbox: Sandbox,
+        *,
+        argv: Sequence[str] = SHELL,
+        env: Mapping[str, str] | None = None,
+        rows: int = ROWS,
+        cols: int = COLS,
+    ) -> "Terminal":
+        """Start a shell in a sandbox, on a terminal of `rows` x `cols`."""
+        return cls(await sandbox.open_pty(argv, env=env, rows=rows, cols=cols), rows, cols)
+
+    async def type(self, keystrokes: str, duration_s: float, *, settle: bool = True) -> Settled:
+        """Type, and wait until the terminal has settled or `duration_s` seconds have passed.
+
+        With `settle` False the wait is always `duration_s`, as in Terminus 2. A lone key name ("C-c", "Up") is that
+        key, all else goes verbatim (termgym.keys). Keys that a program does not take are dropped at the deadline.
+        """
+        deadline = time.monotonic() + duration_s
+        data = encode(keystrokes, application_cursor=self._emulator.application_cursor)
+        before = self._foreground.look()
+        self._interrupt(data)
+        self._write(data)
+        try:
+            if settle:
+                return await self._settle(before, deadline, bool(data))
+            await asyncio.sleep(max(0.0, deadline - time.monotonic()))
+            return Settled.EXITED if self.exited else Settled.DEADLINE
+        finally:
+            self._drop_pending()
+
+    async def ready(self, timeout_s: float) -> Settled:
+        """Wait for the first prompt, which `type("")` would not: nobody has the keyboard yet."""
+        deadline = time.monotonic() + timeout_s
+        while not self._output.count and not self.exited and time.monotonic() < deadline:
+            await asyncio.sleep(FIRST_POLL_S)
+        return await self._settle(self._foreground.look(), deadline, typed=False)
+
+    def screen(self) -> Screen:
+        """What is on the screen."""
+        return self._emulator.screen()
+
+    @property
+    def emulator(self) -> Emulator:
+        """The terminal emulator, for its cells."""
+        return self._emulator
+
+    def mark(self) -> None:
+        """Begin a new record of output: `view` shows what comes from here on."""
+        self._output.reset()
+
+    def view(self, max_bytes: int = 10_000) -> str:
+        """The text that tells what happened since the mark: the new output, or else the visible screen.
+
+        The screen is shown where nothing was printed and where output is no sequence of lines (vim, less, top).
+        At most `max_bytes` bytes of it, the first and the last half.
+        """
+        text = self._output.text(max_bytes) if self._output.count else None
+        if text is None:
+            return "Current terminal screen:\n" + limit(self.screen().text, max_bytes)
+        return "New terminal output:\n" + text
+
+    def resize(self, rows: int, cols: int) -> None:
+        """Make the window another size; programs get SIGWINCH."""
+        termios.tcsetwinsize(self._master, (rows, cols))
+        self._emulator.resize(rows, cols)
+
+    def close(self) -> None:
+        """Let go of the terminal; what runs on it gets a hang-up. Closing twice is allowed."""
+        if self._master < 0:
+            return
+        self._loop.remove_reader(self._master)
+        self._loop.remove_writer(self._master)
+        self._forget_pidfd()
+        for fd in (self._slave, self._master):
+            os.close(fd)
+        self._master = self._slave = -1
+        self.exited = True
+        self._emulator.close()
+
+    # Settling.
+
+    async def _settle(self, before: Sight, deadline: float, typed: bool) -> Settled:
+        typed_at = time.monotonic()
+        poll_s = FIRST_POLL_S
+        while not self.exited:
+            sight = self._foreground.look()
+            now = time.monotonic()
+            if self._taken(sight, before, now - typed_at, typed) and await self._silent(sight):
+                return self._reason(sight)
+            if now >= deadline:
+                return Settled.DEADLINE
+            await asyncio.sleep(min(poll_s, deadline - now))
+            poll_s = min(SLOWEST_POLL_S, max(FIRST_POLL_S, (now - typed_at) / 8))
+        await self._drain()
+        return Settled.EXITED
+
+    def _taken(self, sight: Sight, before: Sight, since_s: float, typed: bool) -> bool:
+        """Whether the foreground waits for a key, having taken those that were typed."""
+        if sight.state is State.BUSY or self._pending:
+            return False
+        quiet_s = time.monotonic() - self._changed_at
+        if sight.state is not State.WAITING:
+            return min(since_s, quiet_s) >= QUIET_S
+        if not typed or sight.moved(before):
+            return True
+        return since_s >= DEAF_S or (since_s >= ECHO_S and quiet_s < since_s and self._cooked())
+
+    async def _silent(self, sight: Sight) -> bool:
+        """Whether all that was printed has arrived, and the foreground did nothing meanwhile."""
+        return await self._pass_barrier() and not self._foreground.look().moved(sight)
+
+    async def _pass_barrier(self) -> bool:
+        """Write a mark behind all output so far and wait for it; False if it is stuck, as after C-s."""
+        if not self._barrier:
+            self._barrier = b"\x1b]7777;%d\x1b\\" % secrets.randbits(63)
+            self._passed.clear()
+            try:
+                os.write(self._slave, self._barrier)
+            except OSError:
+                self._barrier = b""
+                return self._cooked() is None
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._passed.wait(), BARRIER_S)
+        return self._passed.is_set()
+
+    def _reason(self, sight: Sight) -> Settled:
+        if sight.state is not State.WAITING:
+            return Settled.IDLE
+        return Settled.PROMPT if sight.group == self._shell and not self._cooked() else Settled.READING
+
+    def _cooked(self) -> bool | None:
+        """Whether the terminal collects lines before it hands them on; None if it is gone."""
+        try:
+            return bool(termios.tcgetattr(self._slave)[3] & termios.ICANON)
+        except (termios.error, OSError):
+            return None
+
+    # Bytes out.
+
+    def _write(self, data: bytes) -> None:
+        self._pending += data
+        self._writable()
+
+    def _writable(self) -> None:
+        try:
+            while self._pending:
+                del self._pending[: os.write(self._master, self._pending[:READ_BYTES])]
+            self._loop.remove_writer(self._master)
+        except BlockingIOError:
+            self._loop.add_writer(self._master, self._writable)
+        except OSError:
+            self._drop_pending()
+
+    def _interrupt(self, data: bytes) -> None:
+        """A C-c, C-\\ or C-z goes ahead of keys that nobody took: as a signal, since their queue is full."""
+        sent = {b"\x03": signal.SIGINT, b"\x1c": signal.SIGQUIT, b"\x1a": signal.SIGTSTP}.get(data)
+        if sent is not None and self._pending:
+            self._drop_pending()
+            with contextlib.suppress(OSError, termios.error):
+                if termios.tcgetattr(self._slave)[3] & termios.ISIG:
+                    termios.tcflush(self._slave, termios.TCIFLUSH)
+                    ioctl(self._master, _TIOCSIG, sent)
+
+    def _drop_pending(self) -> None:
+        self._pending.clear()
+        if self._master >= 0:
+            self._loop.remove_writer(self._master)
+
+    def _reply(self, answer: bytes) -> None:
+        """The emulator answers a program's question."""
+        self._write(answer)
+
+    # Bytes in.
+
+    def _readable(self) -> None:
+        try:
+            data = os.read(self._master, READ_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:  # every slave descriptor is closed, ours too: it was hung up
+            self._loop.remove_reader(self._master)
+            return
+        self._take(self._without_barrier(data))
+
+    def _take(self, data: bytes) -> None:
+        if not data:
+            return
+        self._changed_at = time.monotonic()
+        self._emulator.feed(data)
+        self._output.add(data)
+        if self.on_output:
+            self.on_output(data)
+
+    def _without_barrier(self, data: bytes) -> bytes:
+        """Cut our mark out of the stream, also where it comes in two pieces."""
+        if not self._barrier:
+            return data
+        data, self._held = self._held + data, b""
+        before, found, after = data.partition(self._barrier)
+        if found:
+            self._barrier = b""
+            self._passed.set()
+            return before + after
+        for size in range(min(len(self._barrier) - 1, len(data)), 0, -1):
+            if data.endswith(self._barrier[:size]):
+                self._held = data[-size:]
+                return data[:-size]
+        return data
+
+    def _ended(self) -> None:
+        self.exited = True
+        self._forget_pidfd()
+
+    def _forget_pidfd(self) -> None:
+        if self._pidfd >= 0:
+            self._loop.remove_reader(self._pidfd)
+            os.close(self._pidfd)
+            self._pidfd = -1
+
+    async def _drain(self) -> None:
+        """Take what a shell that ended has left behind."""
+        last = -1
+        while last != self._output.count:
+            last = self._output.count
+            await asyncio.sleep(FIRST_POLL_S)
