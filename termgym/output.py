@@ -12,7 +12,7 @@ from termgym.screen import Emulator
 KEEP = 64 * 1024
 """Raw bytes kept of the beginning of the output, and again of its end."""
 
-# What linear output may hold: moves within a line or up, erasing of a line or all below, and what shows nothing.
+# What linear output may hold: moves within a line or up, erasing a line or all below, what shows nothing.
 _LINEAR = re.compile(
     rb"\x1b(?:"
     rb"\[[0-9;:]*m|\[[012]?K|\[0?J|\[[0-9]{0,4}[ACDG@PX]"  # colours; erasing; moves up and within a line

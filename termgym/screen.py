@@ -1,7 +1,7 @@
 """From the bytes of a PTY to what a person would see: `Emulator.feed(bytes)`, then `screen()` or `cells()`.
 
 The emulator is libghostty-vt (PyPI `pyghostty`): its text equals that of xterm.js and tmux on recorded
-sessions, and it is over ten times as fast as a pure Python one. The first `Emulator` loads it, not the import.
+sessions, and it is over ten times as fast as a pure Python one. The first `Emulator` loads it, no import.
 """
 
 import re

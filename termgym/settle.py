@@ -16,13 +16,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 from fcntl import ioctl
+from math import inf
 
 _TIOCGPGRP = 0x540F
 _READS = {"x86_64": {0, 19}, "aarch64": {63, 65}}  # read, readv
 _SELECTS = {"x86_64": {23, 270}, "aarch64": {72}}  # select, pselect6
 _POLLS = {"x86_64": {7, 271}, "aarch64": {73}}  # poll, ppoll
 _EPOLLS = {"x86_64": {232, 281, 441}, "aarch64": {22, 441}}  # epoll_wait, epoll_pwait, epoll_pwait2
+_SELECT, _POLL, _EPOLL_PWAIT2 = (23, 7, 441) if platform.machine() == "x86_64" else (-1, -1, 441)
 _MAX_FDS = 1024
+_MOMENT_S = 1.0
 _POLLIN = 1
 
 
@@ -35,6 +38,8 @@ class State(Enum):
     """It waits for a key and for nothing else."""
     MIXED = "mixed"
     """It waits for a key or for something else, whichever comes first: a socket, a pipe, a child."""
+    TIMED = "timed"
+    """It waits for a key, but goes on without one in less than a second: vim as it quits, a game between frames."""
     UNKNOWN = "unknown"
     """The kernel does not tell us."""
 
@@ -89,7 +94,7 @@ class Foreground:
         states = [leader, *(self._process(pid, runs) for pid in self._members(group) if pid != group)]
         if any(runs[tid] < 0 for tid in runs):
             return State.BUSY
-        return next((state for state in (State.WAITING, State.MIXED) if state in states), State.BUSY)
+        return _first(states)
 
     def _members(self, group: int) -> Iterator[int]:
         """The processes of the group, among all that descend from the sandbox's first."""
@@ -108,7 +113,7 @@ class Foreground:
         """The strongest state of a process's threads; notes how often each ran, as -1 if it runs now."""
         states: list[State] = []
         try:
-            for tid in map(int, os.listdir(f"/proc/{pid}/task")):
+            for tid in _threads(pid):
                 call = _read(f"/proc/{tid}/syscall").split()
                 if call[0] == b"running":
                     runs[tid] = -1
@@ -117,30 +122,38 @@ class Foreground:
                 states.append(self._thread(tid, call))
         except (FileNotFoundError, ProcessLookupError):
             return State.BUSY  # it ended while we looked
-        return next((state for state in (State.WAITING, State.MIXED) if state in states), State.BUSY)
+        return _first(states)
 
     def _thread(self, tid: int, call: list[bytes]) -> State:
         number = int(call[0])
         if number < 0:
             return State.BUSY
-        first, second = int(call[1], 16), int(call[2], 16)
+        args = [int(word, 16) for word in call[1:6]]
         try:
-            if number in self._reads:
-                fds = [first]
-            elif number in self._selects:
-                fds = self._selected(tid, first, second)
-            elif number in self._polls:
-                fds = self._polled(tid, first, second)
-            elif number in self._epolls:
-                fds = self._epolled(tid, first)
-            else:
-                return State.BUSY
-        except (OSError, ValueError) as error:
-            if isinstance(error, PermissionError):
-                raise
+            fds, moment = self._awaited(tid, number, args)
+            ours = [self._is_terminal(tid, fd) for fd in fds]
+        except PermissionError:
+            raise
+        except (OSError, ValueError):
+            return State.BUSY  # it went on while we looked
+        if not any(ours):
             return State.BUSY
-        ours = [self._is_terminal(tid, fd) for fd in fds]
-        return State.BUSY if not any(ours) else State.WAITING if all(ours) else State.MIXED
+        return State.TIMED if moment < _MOMENT_S else State.WAITING if all(ours) else State.MIXED
+
+    def _awaited(self, tid: int, number: int, args: list[int]) -> tuple[list[int], float]:
+        """The descriptors that a system call waits to read from, and for how many seconds at most."""
+        if number in self._reads:
+            return [args[0]], inf
+        if number in self._selects:
+            unit = 1e-6 if number == _SELECT else 1e-9
+            return self._selected(tid, args[0], args[1]), _timeout(tid, args[4], unit)
+        if number in self._polls:
+            wait_s = _milliseconds(args[2]) if number == _POLL else _timeout(tid, args[2], 1e-9)
+            return self._polled(tid, args[0], args[1]), wait_s
+        if number in self._epolls:
+            wait_s = _timeout(tid, args[3], 1e-9) if number == _EPOLL_PWAIT2 else _milliseconds(args[3])
+            return self._epolled(tid, args[0]), wait_s
+        return [], inf
 
     def _selected(self, tid: int, count: int, address: int) -> list[int]:
         if not address or count > _MAX_FDS:
@@ -163,6 +176,30 @@ class Foreground:
         """Whether a descriptor of the thread is this terminal, under its own name or as /dev/tty."""
         status = os.stat(f"/proc/{tid}/fd/{fd}")
         return (status.st_dev, status.st_rdev) == self._device or status.st_rdev == os.makedev(5, 0)
+
+
+def _first(states: list[State]) -> State:
+    return next((state for state in (State.WAITING, State.MIXED, State.TIMED) if state in states), State.BUSY)
+
+
+def _timeout(tid: int, address: int, unit: float) -> float:
+    """The seconds of a timeval or timespec in the process's memory; no address is no limit."""
+    if not address:
+        return inf
+    seconds, rest = struct.unpack("qq", _memory(tid, address, 16))
+    return seconds + rest * unit
+
+
+def _milliseconds(value: int) -> float:
+    """The seconds of a C int of milliseconds; negative is no limit."""
+    return inf if value & 0x8000_0000 else (value & 0x7FFF_FFFF) / 1000
+
+
+def _threads(pid: int) -> list[int]:
+    folder = f"/proc/{pid}/task"
+    if os.stat(folder).st_nlink == 3:  # its own two links and one thread: no need to list it
+        return [pid]
+    return [int(tid) for tid in os.listdir(folder)]
 
 
 def _read(path: str) -> bytes:

@@ -31,10 +31,11 @@ ECHO_S = 0.003
 """Unfinished lines in cooked mode wake nobody: this long after their echo they count as taken."""
 DEAF_S = 0.03
 """Keys that made nobody run in this time, with the foreground waiting for keys all along, count as taken."""
-QUIET_S = 0.05
+QUIET_S = {State.MIXED: 0.05, State.TIMED: 0.25, State.UNKNOWN: 0.05}
 """Silence that stands in for the kernel's word where there is none, or where a program waits for more than keys."""
 BARRIER_S = 0.05
-READ_BYTES = 1 << 16
+READ_BYTES = 1 << 12
+"""At a time: 64 KiB of hostile escape sequences can take the emulator 0.4 s, and others wait in the same loop."""
 _TIOCGPTPEER, _TIOCSIG = 0x5441, 0x40045436
 
 
@@ -66,7 +67,8 @@ class Terminal:
         self._emulator = Emulator(rows, cols, self._reply)
         self._output = Output(self._emulator)
         self._pending = bytearray()
-        self._barrier, self._held, self._passed = b"", b"", asyncio.Event()
+        self._barrier, self._held = b"", b""
+        self._napping: asyncio.Future[None] | None = None
         self._changed_at = time.monotonic()
         self.exited = False
         """Whether the shell has ended."""
@@ -112,7 +114,7 @@ class Terminal:
         """Wait for the first prompt, which `type("")` would not: nobody has the keyboard yet."""
         deadline = time.monotonic() + timeout_s
         while not self._output.count and not self.exited and time.monotonic() < deadline:
-            await asyncio.sleep(FIRST_POLL_S)
+            await self._nap(SLOWEST_POLL_S)
         return await self._settle(self._foreground.look(), deadline, typed=False)
 
     def screen(self) -> Screen:
@@ -169,7 +171,7 @@ class Terminal:
                 return self._reason(sight)
             if now >= deadline:
                 return Settled.DEADLINE
-            await asyncio.sleep(min(poll_s, deadline - now))
+            await self._nap(min(poll_s, deadline - now))
             poll_s = min(SLOWEST_POLL_S, max(FIRST_POLL_S, (now - typed_at) / 8))
         await self._drain()
         return Settled.EXITED
@@ -180,7 +182,7 @@ class Terminal:
             return False
         quiet_s = time.monotonic() - self._changed_at
         if sight.state is not State.WAITING:
-            return min(since_s, quiet_s) >= QUIET_S
+            return min(since_s, quiet_s) >= QUIET_S[sight.state]
         if not typed or sight.moved(before):
             return True
         return since_s >= DEAF_S or (since_s >= ECHO_S and quiet_s < since_s and self._cooked())
@@ -193,15 +195,28 @@ class Terminal:
         """Write a mark behind all output so far and wait for it; False if it is stuck, as after C-s."""
         if not self._barrier:
             self._barrier = b"\x1b]7777;%d\x1b\\" % secrets.randbits(63)
-            self._passed.clear()
             try:
                 os.write(self._slave, self._barrier)
             except OSError:
                 self._barrier = b""
                 return self._cooked() is None
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._passed.wait(), BARRIER_S)
-        return self._passed.is_set()
+        until = time.monotonic() + BARRIER_S
+        while self._barrier and (left_s := until - time.monotonic()) > 0:
+            await self._nap(left_s)
+        return not self._barrier
+
+    async def _nap(self, seconds: float) -> None:
+        """Sleep until something is printed, the barrier passes, the shell ends, or `seconds` have passed."""
+        self._napping = self._loop.create_future()
+        timer = self._loop.call_later(seconds, self._wake)
+        try:
+            await self._napping
+        finally:
+            timer.cancel()
+
+    def _wake(self) -> None:
+        if self._napping is not None and not self._napping.done():
+            self._napping.set_result(None)
 
     def _reason(self, sight: Sight) -> Settled:
         if sight.state is not State.WAITING:
@@ -224,7 +239,7 @@ class Terminal:
     def _writable(self) -> None:
         try:
             while self._pending:
-                del self._pending[: os.write(self._master, self._pending[:READ_BYTES])]
+                del self._pending[: os.write(self._master, self._pending[: 1 << 16])]
             self._loop.remove_writer(self._master)
         except BlockingIOError:
             self._loop.add_writer(self._master, self._writable)
@@ -268,6 +283,7 @@ class Terminal:
         if not data:
             return
         self._changed_at = time.monotonic()
+        self._wake()
         self._emulator.feed(data)
         self._output.add(data)
         if self.on_output:
@@ -281,7 +297,7 @@ class Terminal:
         before, found, after = data.partition(self._barrier)
         if found:
             self._barrier = b""
-            self._passed.set()
+            self._wake()
             return before + after
         for size in range(min(len(self._barrier) - 1, len(data)), 0, -1):
             if data.endswith(self._barrier[:size]):
@@ -291,6 +307,7 @@ class Terminal:
 
     def _ended(self) -> None:
         self.exited = True
+        self._wake()
         self._forget_pidfd()
 
     def _forget_pidfd(self) -> None:

@@ -33,7 +33,7 @@ def shown(data: bytes, rows: int = 4, cols: int = 20) -> str:
 
 def test_import_does_not_load_the_emulator() -> None:
     code, root = "import sys, termgym.output; sys.exit('pyghostty' in sys.modules)", Path(__file__).parents[1]
-    assert subprocess.run([sys.executable, "-c", code], cwd=root, timeout=30).returncode == 0
+    subprocess.run([sys.executable, "-c", code], cwd=root, timeout=30, check=True)
 
 
 def test_an_empty_screen_has_all_its_rows() -> None:
@@ -248,7 +248,7 @@ def test_fuzz(kind: str) -> None:
     """Whatever comes: no exception, the promised shape, valid text, no answer but the allowed ones."""
     rng = random.Random(17)
     answers: list[bytes] = []
-    emulator, deadline, rounds = Emulator(12, 33, answers.append), time.monotonic() + 2, 0
+    emulator, deadline, rounds = Emulator(12, 33, answers.append), time.monotonic() + 1, 0
     while time.monotonic() < deadline and rounds < 3000:
         rounds += 1
         emulator.feed(rng.randbytes(200) if kind == "bytes" else b"".join(rng.choices(_PIECES, k=60)))

@@ -10,7 +10,6 @@ own at /usr: the rest of the root is the skeleton, so that nothing of the host c
 """
 
 import os
-import shutil
 import stat
 
 from . import linux
@@ -199,7 +198,8 @@ def _copy(source: str, target: str) -> None:
     elif stat.S_ISREG(mode) and mode & 0o004:
         if os.path.lexists(target):
             os.unlink(target)
-        shutil.copyfile(source, target)
+        with open(source, "rb") as content, open(target, "wb") as copy:
+            copy.write(content.read())
         os.chmod(target, mode & 0o755)
 
 

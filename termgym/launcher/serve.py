@@ -5,13 +5,14 @@ few mounts and no path of the host can be reached by mistake. When the socket cl
 was killed, every box is killed and its cgroups are removed; nothing was ever written to the host's file systems.
 """
 
+import gc
 import json
 import os
 import signal
 import socket
 import sys
 
-from . import linux, rootfs
+from . import linux, rootfs, seccomp
 from .box import NAMESPACES, Plan, live
 from .cgroup import Cgroups, Limits
 from .rootfs import Base
@@ -289,6 +290,9 @@ def main() -> None:
     except OSError as error:
         sock.send(json.dumps({"error": str(error)}).encode())
         return
+    seccomp.program()  # built once, here, and then inherited
+    gc.disable()
+    gc.freeze()  # a collection in a fork would copy every page that it touches
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     sock.send(json.dumps(launcher.hello()).encode())

@@ -1,0 +1,74 @@
+# Set up by itself: every target that needs it first makes .venv with the versions in .ci/requirements.txt.
+# Another Python than python3: make PYTHON=python3.12 ...     Arguments for pytest: make test ARGS="-k screen"
+
+PYTHON ?= python3
+ARGS ?=
+OLDEST := gymnasium==1.2.2
+
+.DEFAULT_GOAL := help
+.PHONY: help demo check lint types test test-slow test-oldest bench clean
+
+help:  ## list these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: .venv/.installed  ## watch an agent work in a terminal
+	@.venv/bin/python -m termgym demo
+
+check: lint types test  ## what a change must pass: lint, types, test
+
+lint: .venv/.installed  ## ruff: rules and format
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+
+types: .venv/.installed  ## pyright: strict on termgym, envs and policies
+	@PYRIGHT_PYTHON_IGNORE_WARNINGS=1 .venv/bin/pyright
+
+test: .venv/.installed  ## the tests that take less than a minute together
+	.venv/bin/python -m pytest $(ARGS)
+
+# pytest exits 5 where no test was selected.
+test-slow: .venv/.installed  ## the tests marked slow
+	.venv/bin/python -m pytest -m slow $(ARGS) || [ $$? -eq 5 ]
+
+test-oldest: .venv-oldest/.installed  ## Gymnasium's contract on the oldest Gymnasium that Ray allows
+	.venv-oldest/bin/python -m pytest tests/test_gymnasium*.py $(ARGS)
+
+bench: .venv/.installed  ## how long a step takes, beside its peers
+	@.venv/bin/python benchmarks/latency.py
+
+clean:  ## remove what make and the tools made
+	rm -rf .venv .venv-oldest build dist .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+define CHECK_PYTHON
+import sys
+if sys.version_info < (3, 11):
+    sys.exit("termgym needs Python 3.11 or newer; %s is %s. Say which to use: make PYTHON=python3.12"
+             % (sys.executable, sys.version.split()[0]))
+try:
+    import ensurepip, venv
+except ImportError:
+    sys.exit("%s cannot make virtual environments; on Debian and Ubuntu: apt-get install python3-venv"
+             % sys.executable)
+endef
+export CHECK_PYTHON
+
+# $(call install,FOLDER,REQUIREMENTS). -qq: errors only.
+define install
+@command -v $(PYTHON) >/dev/null || { echo "No $(PYTHON) here. Say which Python to use: make PYTHON=..." >&2; exit 1; }
+@$(PYTHON) -c "$$CHECK_PYTHON"
+@echo "Installing into $(1): about half a minute, once"
+@$(PYTHON) -m venv $(1) $(1)
+@$(1)/bin/python -m pip install -qq --disable-pip-version-check -r $(2)
+@$(1)/bin/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation -e .
+@touch $@
+endef
+
+.venv/.installed: pyproject.toml .ci/requirements.txt
+	$(call install,.venv,.ci/requirements.txt)
+
+.venv-oldest/.installed: pyproject.toml .ci/requirements.txt
+	@mkdir -p .venv-oldest
+	@sed -e 's/^gymnasium==.*/$(OLDEST)/' -e '/^\(nodejs\|pre_commit\|pyright\|ruff\)/d' .ci/requirements.txt \
+		> .venv-oldest/requirements.txt
+	$(call install,.venv-oldest,.venv-oldest/requirements.txt)

@@ -1,0 +1,213 @@
+"""An episode: one attempt at one task, from a fresh sandbox to the verdict.
+
+Async throughout: hundreds of episodes share one event loop. The Gymnasium classes are thin shells over it, and the
+rollout engine uses it as it is.
+"""
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+
+from termgym.errors import SandboxDied, SandboxError, TaskError, VerifierError
+from termgym.outcome import Outcome
+from termgym.protocol import Action, Parsed, first_prompt, next_prompt, parse
+from termgym.sandbox import Sandbox, SandboxSpec, new_sandbox
+from termgym.task import Limits, Task
+from termgym.terminal import COLS, ROWS, Settled, Terminal
+from termgym.verifier import Verdict, verify
+
+PROMPT_TIMEOUT_S = 10.0
+SETUP_TIMEOUT_S = 120.0
+PHASES = ("create", "reset", "step", "verify", "close")
+
+
+@dataclass(frozen=True, slots=True)
+class EpisodeConfig:
+    """How episodes are run: what does not belong to the task."""
+
+    sandbox: str = "namespace"
+    rows: int = ROWS
+    cols: int = COLS
+    wait: str = "settle"
+    """"settle": a command's duration is the longest wait; "duration": it is the wait, as in Terminus 2."""
+    confirm: bool = True
+    """Whether completion takes two `task_complete` turns in a row, as in Terminus 2."""
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What one step came to."""
+
+    observation: str
+    parsed: Parsed
+    settled: tuple[Settled, ...]
+    """Why the wait after each command ended."""
+    ended: bool
+
+
+@dataclass(slots=True)
+class Timings:
+    """Seconds spent in each phase, in total."""
+
+    seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(PHASES, 0.0))
+
+    @asynccontextmanager
+    async def phase(self, name: str) -> AsyncIterator[None]:
+        """Add the time of the body to phase `name`."""
+        begin = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] += time.perf_counter() - begin
+
+
+class Episode:
+    """One attempt at one task. `reset` once, `step` until a turn has ended, `finish` for the verdict, `close` always."""
+
+    def __init__(self, task: Task, config: EpisodeConfig | None = None, limits: Limits | None = None) -> None:
+        """`limits` stand in for the task's own."""
+        self.task, self.config, self.limits = task, config or EpisodeConfig(), limits or task.limits
+        self.timings = Timings()
+        self.turns = self.tokens = 0
+        self.command_s = 0.0
+        """Seconds spent waiting for the terminal."""
+        self.reason: Outcome | None = None
+        """Why it ended, before the verdict: FAILED stands for the agent's own word that it is done."""
+        self._sandbox: Sandbox | None = None
+        self._terminal: Terminal | None = None
+        self._deadline = float("inf")
+        self._claimed = False
+
+    async def reset(self) -> str:
+        """Start the sandbox, lay out the task, open the terminal; returns the first observation.
+
+        Raises:
+            SandboxError: The sandbox could not be brought up; nothing is left of it.
+            TaskError: The task's set-up script failed.
+        """
+        try:
+            async with self.timings.phase("create"):
+                await self._create()
+            async with self.timings.phase("reset"):
+                return await self._lay_out()
+        except BaseException:
+            await self.close()
+            raise
+
+    async def _create(self) -> None:
+        task = self.task
+        spec = SandboxSpec(task.image, task.workdir, task.env, task.resources)
+        self._sandbox = new_sandbox(self.config.sandbox, spec)
+        await self._sandbox.start()
+
+    async def _lay_out(self) -> str:
+        self.sandbox.put(self.task.files)
+        if self.task.setup:
+            result = await self.sandbox.exec(["/bin/bash", "-c", self.task.setup], timeout_s=SETUP_TIMEOUT_S)
+            if result.returncode != 0:
+                shown = (result.stdout + result.stderr)[-2000:].decode(errors="replace")
+                raise TaskError(f"the set-up script of {self.task.id} failed with {result.returncode}: {shown}")
+        self._terminal = await Terminal.open(self.sandbox, rows=self.config.rows, cols=self.config.cols)
+        await self._terminal.ready(PROMPT_TIMEOUT_S)
+        if self.limits.wall_s:
+            self._deadline = time.monotonic() + self.limits.wall_s
+        return first_prompt(self.task.instruction, self._terminal.screen().text)
+
+    @property
+    def sandbox(self) -> Sandbox:
+        """The sandbox of this episode; there is one from `reset` to `close`."""
+        if self._sandbox is None:
+            raise SandboxDied("the episode has no sandbox: it is not reset yet, or closed")
+        return self._sandbox
+
+    @property
+    def terminal(self) -> Terminal:
+        """The terminal of this episode; there is one from `reset` to `close`."""
+        if self._terminal is None:
+            raise SandboxDied("the episode has no terminal: it is not reset yet, or closed")
+        return self._terminal
+
+    async def step(self, text: str) -> Turn:
+        """Take one action, as the JSON text that a policy wrote. Never raises for what the text says."""
+        return await self.take(parse(text))
+
+    async def take(self, parsed: Parsed) -> Turn:
+        """Take one parsed action: type its commands, each until it has settled, and look."""
+        async with self.timings.phase("step"):
+            self.turns += 1
+            self.terminal.mark()
+            settled = await self._type(parsed.action) if parsed.action else ()
+            claims = parsed.action is not None and parsed.action.task_complete
+            asks = claims and self.config.confirm and not self._claimed
+            if parsed.action is not None:  # a reply that could not be read takes nothing back
+                self._claimed = claims
+            self.reason = self._ending(done=claims and not asks)
+            return Turn(self._observe(parsed, asks), parsed, settled, self.reason is not None)
+
+    async def _type(self, action: Action) -> tuple[Settled, ...]:
+        settled: list[Settled] = []
+        for command in action.commands:
+            begin = time.monotonic()
+            wait_s = min(command.duration_s, self._deadline - begin, self._command_left_s())
+            wait_for_rest = self.config.wait == "settle"
+            settled.append(await self.terminal.type(command.keystrokes, max(0.0, wait_s), settle=wait_for_rest))
+            self.command_s += time.monotonic() - begin
+            if settled[-1] is Settled.EXITED:
+                break
+        return tuple(settled)
+
+    def _command_left_s(self) -> float:
+        return self.limits.command_s - self.command_s if self.limits.command_s else float("inf")
+
+    def _ending(self, done: bool) -> Outcome | None:
+        if done:
+            return Outcome.FAILED
+        if self.terminal.exited:
+            return Outcome.AGENT_DIED
+        if time.monotonic() >= self._deadline or self._command_left_s() <= 0:
+            return Outcome.OUT_OF_TIME
+        if self.limits.tokens and self.tokens >= self.limits.tokens:
+            return Outcome.OUT_OF_TOKENS
+        if self.limits.turns and self.turns >= self.limits.turns:
+            return Outcome.OUT_OF_TURNS
+        return None
+
+    def _observe(self, parsed: Parsed, asks: bool) -> str:
+        """Terminus 2 shows the whole screen, not the new output, when it asks whether the task is done."""
+        shown = self.terminal.screen().text if asks else self.terminal.view()
+        return next_prompt(parsed, shown, confirm=asks)
+
+    async def finish(self) -> tuple[Outcome, Verdict]:
+        """Seal the sandbox and judge: how the episode ended, and the verdict.
+
+        Raises:
+            VerifierError: The verifier gave no result.
+            SandboxError: The sandbox failed.
+        """
+        async with self.timings.phase("verify"):
+            task = replace(self.task, limits=replace(self.task.limits, verifier_s=self.limits.verifier_s))
+            verdict = await verify(task, self.sandbox)
+        return Outcome.SOLVED if verdict.binary else self.reason or Outcome.FAILED, verdict
+
+    async def close(self) -> None:
+        """Drop the terminal and the sandbox. Closing twice is allowed."""
+        async with self.timings.phase("close"):
+            if self._terminal is not None:
+                self._terminal.close()
+            if self._sandbox is not None:
+                await self._sandbox.close()
+            self._terminal = self._sandbox = None
+
+
+def outcome_of(error: Exception) -> Outcome:
+    """The outcome of an episode that an error ended: an invalid one.
+
+    Raises:
+        Exception: `error` itself, if it is no failure of a sandbox or a verifier.
+    """
+    if isinstance(error, VerifierError):
+        return Outcome.VERIFIER_ERROR
+    if isinstance(error, SandboxError):
+        return Outcome.INFRA_ERROR
+    raise error

@@ -1,0 +1,117 @@
+"""`TerminalGrid-v0`: a terminal task for ordinary networks: the screen as arrays, one key a step."""
+
+from collections.abc import Sequence
+from typing import Any, SupportsFloat
+
+import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
+from numpy.typing import NDArray
+
+from termgym.env import EpisodeEnv
+from termgym.protocol import Action, Command, Parsed
+from termgym.source import Wanted
+
+Grid = dict[str, NDArray[Any]]
+
+INSTRUCTION_BYTES = 2048
+TURNS = 1000
+WAIT, SUBMIT = "wait", "submit"
+_CONTROL = tuple(f"C-{letter}" for letter in "abcdefghklnopqrstuvwxyz")
+KEYS: tuple[str, ...] = (
+    *map(chr, range(ord(" "), ord("~") + 1)),
+    *("Enter", "Tab", "Escape", "BSpace", "Up", "Down", "Left", "Right"),
+    *("Home", "End", "PPage", "NPage", "DC", *_CONTROL),
+    *(WAIT, SUBMIT),
+)
+"""What each action types: a character, or the tmux name of a key. `KEYS.index("C-c")` is the action Ctrl-C.
+
+`WAIT` types nothing, and gives a program that is at work `duration_s` more; `SUBMIT` ends the episode.
+"""
+
+
+class TerminalGridEnv(EpisodeEnv[Grid, int]):
+    """A terminal task, a key at a time. Observations are arrays, the reward is the verifier's.
+
+    - *Observation*, a dict:
+        - `chars`, (rows, cols), int32: the screen's code points; 32 a blank, 0 a wide one's second half;
+        - `attributes`, (rows, cols), uint16: colours and styles, as in `termgym.screen.Emulator.cells`;
+        - `cursor`, (2,), int32: row and column, from 0;
+        - `instruction`, (2048,), uint8: the task in UTF-8, then zeros; a longer one is cut at a character.
+    - *Action*: an index into `KEYS`. The key is typed, and the screen read once the terminal has settled.
+    - *Terminated* by `SUBMIT`, or when the shell is gone; *truncated* by a limit. Either way the files are
+      judged, and the reward comes with that step; it is 0 before.
+    - *Info*: as in `TerminalEnv`.
+    """
+
+    def __init__(
+        self,
+        task: Wanted | Sequence[Wanted] | None = None,
+        *,
+        duration_s: float = 0.5,
+        limits: dict[str, float] | None = None,
+        **options: Any,
+    ) -> None:
+        """See `EpisodeEnv`, save for `confirm`: one `SUBMIT` is enough.
+
+        Args:
+            task: As there.
+            duration_s: Seconds that a key's effect is waited for, at the most.
+            limits: As there; the limit on turns, each of which is one key here, is 1000 unless it is given.
+            options: The rest of them.
+        """
+        super().__init__(task, limits={"turns": TURNS, **(limits or {})}, confirm=False, **options)
+        self._duration_s = duration_s
+        self._instruction = np.zeros(INSTRUCTION_BYTES, np.uint8)
+        rows, cols = self._config.rows, self._config.cols
+        last = np.array([rows - 1, cols - 1], np.int32)
+        self.observation_space = spaces.Dict(
+            {
+                "chars": spaces.Box(0, 0x10FFFF, (rows, cols), np.int32),
+                "attributes": spaces.Box(0, 0xFFFF, (rows, cols), np.uint16),
+                "cursor": spaces.Box(np.zeros_like(last), last, dtype=np.int32),
+                "instruction": spaces.Box(0, 255, (INSTRUCTION_BYTES,), np.uint8),
+            }
+        )
+        self.action_space = spaces.Discrete(len(KEYS))
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Grid, dict[str, Any]]:
+        """Begin an episode; `options={"task": ...}` says which task, for this one."""
+        _, info = self._begin(seed, options)
+        self._instruction = encoded(info["instruction"])
+        return self._observe(), info
+
+    def step(self, action: int) -> tuple[Grid, SupportsFloat, bool, bool, dict[str, Any]]:
+        """Type one key.
+
+        Raises:
+            InvalidAction: `action` is no index into `KEYS`.
+        """
+        if not self.action_space.contains(action):
+            raise gym.error.InvalidAction(f"{action!r} is not an action: they are 0 to {len(KEYS) - 1}")
+        parsed = Parsed(self._batch(KEYS[action]), "", ())
+        _, reward, terminated, truncated, info = self._take(parsed)
+        return self._observe(), reward, terminated, truncated, info
+
+    def _batch(self, key: str) -> Action:
+        if key == SUBMIT:
+            return Action(task_complete=True)
+        return Action(commands=(Command("" if key == WAIT else key, self._duration_s),))
+
+    def _observe(self) -> Grid:
+        emulator = self._current().terminal.emulator
+        chars, attributes = emulator.cells()
+        return {
+            "chars": chars,
+            "attributes": attributes,
+            "cursor": np.array(emulator.cursor, np.int32),
+            "instruction": self._instruction.copy(),
+        }
+
+
+def encoded(text: str, size: int = INSTRUCTION_BYTES) -> NDArray[np.uint8]:
+    """Text as UTF-8, (size,), with zeros at the end; what does not fit is cut at a character."""
+    data = text.encode("utf-8", "replace")[:size].decode("utf-8", "ignore").encode()
+    return np.frombuffer(data.ljust(size, b"\0"), np.uint8).copy()

@@ -1,0 +1,210 @@
+"""Harbor task folders (schema 1.4): a `Task` on disk, both ways, without loss.
+
+    instruction.md   Task.instruction, byte for byte
+    task.toml        limits, resources, image, env; what Harbor has no word for is in [metadata.termgym]
+    environment/     of ours: files/ABSOLUTE/PATH and setup.sh; of others: kept in Task.extra as it is
+    tests/           checks/NAME and checks/NAME.run are the checks; all else is Task.tests
+    solution/        Task.solution
+
+A folder is ours if it has [metadata.termgym], unless that says `layout = "harbor"`: a foreign task that was
+given, say, another id. In a folder of ours tests/test.sh, environment/Dockerfile and solution/solve.sh are
+generated for Harbor's sake where the task has none of its own; they are not part of the task.
+
+A saved task reads back equal, and a folder that is read and saved again has the same files and the same
+task.toml up to its formatting. Where `Task.config` contradicts the task's other fields, they win.
+"""
+
+import os
+import stat
+import tempfile
+import tomllib
+from collections.abc import Iterator
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from termgym.errors import TaskError
+from termgym.harbor.config import declared, document, listed
+from termgym.harbor.generated import is_generated
+from termgym.harbor.layout import FILES, SETUP, check_path, disk_mode, is_ours, layout, listed_attributes
+from termgym.task import Check, File, Task
+
+_CAN_BE_GENERATED = ("tests/test.sh", "environment/Dockerfile", "solution/solve.sh")
+
+
+def load(folder: Path) -> Task:
+    """Read a task folder.
+
+    Raises:
+        TaskError: It is malformed, or asks for what is not supported; the message names the folder, the
+            file, the field, what was found there and what was expected.
+    """
+    try:
+        return _load(folder)
+    except TaskError as error:
+        raise TaskError(f"{folder}: {error}") from error
+
+
+def save(task: Task, folder: Path) -> Path:
+    """Write a task as a folder, new or empty, and return its path. On an error nothing of it is left.
+
+    Raises:
+        TaskError: The folder is there and not empty, or the task would not read back equal.
+    """
+    target = folder.resolve()
+    if target.exists() and not (target.is_dir() and not any(target.iterdir())):
+        raise TaskError(f"{folder}: is there already; a task is saved to a new or an empty folder")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".termgym-", dir=target.parent) as scratch:
+        draft = Path(scratch, target.name)
+        try:
+            _write(task, draft)
+            _check_equal(task, _load(draft))
+        except TaskError as error:
+            raise TaskError(f"task {task.id!r} cannot be saved: {error}") from error
+        draft.rename(target)
+    return folder
+
+
+def _load(folder: Path) -> Task:
+    if not folder.is_dir():
+        raise TaskError("is not a folder" if folder.exists() else "there is no such folder")
+    # Walked first, so that nothing but regular files is ever opened.
+    walked = dict(_walk(folder, ""))
+    config = _config(folder)
+    name = folder.resolve().name
+    task = declared(config, name)
+    found = _files(folder, walked, config)
+    instruction = _text(found, "instruction.md", "the task's instruction")
+    ours = is_ours(config)
+    setup = _text(found, SETUP, "") if ours and SETUP in found else ""
+    tests = _take(found, "tests/")
+    if not tests:
+        raise TaskError("tests/: missing; expected tests/test.sh, or checks listed in task.toml")
+    task = replace(
+        task,
+        instruction=instruction,
+        setup=setup,
+        checks=_checks(config, tests),
+        files=_take(found, FILES, "/") if ours else {},
+        tests=_ungenerated(tests, "tests/", ours),
+        solution=_ungenerated(_take(found, "solution/"), "solution/", ours),
+        extra=_ungenerated(found, "", ours),
+    )
+    if not task.checks and "test.sh" not in task.tests:
+        raise TaskError("tests/test.sh: missing; expected it, or checks listed in task.toml")
+    # What follows from the fields alone need not be kept, so that a task made here reads back equal.
+    return task if ours and document(task, name) == config else replace(task, config=config)
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(_read(folder / "task.toml", "task.toml").decode())
+    except UnicodeDecodeError as error:
+        raise TaskError(f"task.toml: not UTF-8: {error}") from error
+    except (ValueError, RecursionError) as error:
+        raise TaskError(f"task.toml: not TOML: {error}") from error
+
+
+def _files(folder: Path, walked: dict[str, os.stat_result], config: dict[str, Any]) -> dict[str, File]:
+    """Path below the folder -> file, for all but task.toml."""
+    ours = is_ours(config)
+    modes, mtimes = listed_attributes(config)
+    found: dict[str, File] = {}
+    for path, status in walked.items():
+        mode = modes.get(path, disk_mode(status.st_mode, ours))
+        file = File(_read(folder / path, path), mode)
+        found[path] = replace(file, mtime=mtimes[path]) if path in mtimes else file
+    del found["task.toml"]
+    return found
+
+
+def _walk(folder: Path, below: str) -> Iterator[tuple[str, os.stat_result]]:
+    with os.scandir(folder / below) as entries:
+        listing = sorted(entries, key=lambda entry: entry.name)
+    for entry in listing:
+        path = below + entry.name
+        check_path(path)
+        status = entry.stat(follow_symlinks=False)
+        if stat.S_ISDIR(status.st_mode):
+            yield from _walk(folder, path + "/")
+        elif stat.S_ISREG(status.st_mode):
+            yield path, status
+        else:
+            kind = "a symbolic link" if entry.is_symlink() else "not a regular file"
+            raise TaskError(f"{path}: is {kind}; expected regular files and folders only")
+
+
+def _read(path: Path, name: str) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise TaskError(f"{name}: missing; a task folder has one") from error
+    except OSError as error:
+        raise TaskError(f"{name}: cannot be read: {error.strerror}") from error
+
+
+def _text(found: dict[str, File], path: str, what: str) -> str:
+    """Take a file out of `found`, as text."""
+    if path not in found:
+        raise TaskError(f"{path}: missing; expected {what}")
+    try:
+        return found.pop(path).content.decode()
+    except UnicodeDecodeError as error:
+        raise TaskError(f"{path}: not UTF-8: {error}") from error
+
+
+def _take(found: dict[str, File], prefix: str, put: str = "") -> dict[str, File]:
+    """Take the files below `prefix` out of `found`, with `put` in its place."""
+    taken = [path for path in found if path.startswith(prefix)]
+    return {put + path.removeprefix(prefix): found.pop(path) for path in taken}
+
+
+def _ungenerated(found: dict[str, File], prefix: str, ours: bool) -> dict[str, File]:
+    def generated(path: str, file: File) -> bool:
+        return ours and prefix + path in _CAN_BE_GENERATED and is_generated(file.content)
+
+    return {path: file for path, file in found.items() if not generated(path, file)}
+
+
+def _checks(config: dict[str, Any], tests: dict[str, File]) -> tuple[Check, ...]:
+    """The checks that task.toml lists, their scripts taken out of `tests`."""
+    files = {f"tests/{path}": file for path, file in tests.items()}
+    checks: list[Check] = []
+    for check in listed(config):
+        script = _text(files, f"tests/checks/{check.name}", "the script of a check that task.toml lists")
+        run = (
+            _text(files, f"tests/checks/{check.name}.run", "what the check is to run first")
+            if check.run
+            else ""
+        )
+        checks.append(Check(check.name, script, check.weight, run))
+    for path in [path for path in tests if f"tests/{path}" not in files]:
+        del tests[path]
+    return tuple(checks)
+
+
+def _write(task: Task, folder: Path) -> None:
+    toml = tomli_w.dumps(document(task, folder.name))
+    files, ours = layout(task)
+    if "task.toml" in files:
+        raise TaskError("extra: 'task.toml' is written from the other fields; expected another path")
+    folder.mkdir()
+    try:
+        for path, file in files.items():
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / path).write_bytes(file.content)
+            (folder / path).chmod(disk_mode(file.mode, ours))
+        (folder / "task.toml").write_bytes(toml.encode())
+    except (OSError, UnicodeEncodeError) as error:
+        raise TaskError(f"cannot be written: {error}") from error
+
+
+def _check_equal(task: Task, saved: Task) -> None:
+    for name in (each.name for each in fields(Task) if each.name != "config"):
+        if getattr(task, name) != getattr(saved, name):
+            raise TaskError(
+                f"{name}: would read back as {getattr(saved, name)!r:.200}, not {getattr(task, name)!r:.200}"
+            )

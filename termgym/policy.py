@@ -1,0 +1,82 @@
+"""A policy: who acts. It reads a conversation and answers with the text of one action.
+
+Each module of termgym.policies is one, by its function `new(task, seed, **options) -> Policy`; putting a file there is
+all that adding a policy takes.
+"""
+
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import termgym.policies
+from termgym.errors import UnknownName
+from termgym.task import Task
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message of a conversation: what the environment showed, or what the policy answered."""
+
+    role: str
+    """ "user" for the environment, "assistant" for the policy."""
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a policy answers, exactly as it came."""
+
+    text: str
+    token_ids: tuple[int, ...] = ()
+    """The tokens that the model emitted, where the policy is one."""
+    logprobs: tuple[float, ...] = ()
+    """The natural logarithm of each token's probability when it was drawn."""
+
+
+class Policy(Protocol):
+    """Acts in one episode."""
+
+    async def act(self, conversation: Sequence[Message]) -> Reply:
+        """The next action: an `Action` as JSON text, though any text is allowed.
+
+        `conversation` begins with the protocol, the task and the first screen, and ends with the newest observation.
+        """
+        ...
+
+
+PolicyMaker = Callable[[Task, int], Policy]
+"""Makes the policy of one episode, from its task and a seed."""
+
+
+def policy_names() -> list[str]:
+    """The names of the policies that there are."""
+    return sorted(module.name for module in pkgutil.iter_modules(termgym.policies.__path__))
+
+
+def find_policy(name: str, **options: Any) -> PolicyMaker:
+    """What makes policies of this name, with these options.
+
+    Raises:
+        UnknownName: There is no such policy, or it has no such option; the message suggests what was meant.
+    """
+    if name not in policy_names():
+        raise UnknownName("policy", name, policy_names())
+    new = importlib.import_module(f"termgym.policies.{name}").new
+    known = list(inspect.signature(new).parameters)[2:]
+    for option in options:
+        if option not in known:
+            raise UnknownName(f"option of policy {name!r}", option, known)
+    return lambda task, seed: new(task, seed, **options)
+
+
+def new_policy(name: str, task: Task, seed: int = 0, **options: Any) -> Policy:
+    """The policy called `name`, for one episode.
+
+    Raises:
+        UnknownName: There is no such policy, or it has no such option; the message suggests what was meant.
+        TaskError: This policy cannot act in this task.
+    """
+    return find_policy(name, **options)(task, seed)

@@ -1,0 +1,182 @@
+"""A report: what many trajectories came to, per family and in total, as a table and as JSON.
+
+Invalid episodes have no score: they are counted, and left out of every rate and mean.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from math import comb, sqrt
+from statistics import mean
+from typing import Any
+
+import numpy as np
+from rich.table import Table
+
+from termgym.episode import PHASES
+from termgym.trajectory import Trajectory
+
+TOTAL = "total"
+_Z95 = 1.959964  # the normal distribution's 97.5 % point
+
+
+def wilson(solved: int, n: int, z: float = _Z95) -> tuple[float, float]:
+    """The interval that holds a proportion with 95 % confidence: E. B. Wilson, JASA 22 (1927), p. 209.
+
+    It takes the `n` trials as independent: repeated attempts at the same tasks make it too narrow.
+    """
+    if not n:
+        return 0.0, 1.0
+    share, square = solved / n, z * z
+    middle = share + square / (2 * n)
+    half = z * sqrt(share * (1 - share) / n + square / (4 * n * n))
+    return max(0.0, (middle - half) / (1 + square / n)), min(1.0, (middle + half) / (1 + square / n))
+
+
+def pass_at_k(n: int, solved: int, k: int) -> float:
+    """The chance that one of `k` attempts solves it, from `n >= k` attempts: M. Chen et al., arXiv:2107.03374, eq. 1."""
+    return 1 - comb(n - solved, k) / comb(n, k)
+
+
+@dataclass(slots=True)
+class Scores:
+    """The scores of one family, or of all."""
+
+    outcomes: Counter[str] = field(default_factory=Counter[str])
+    dense: list[float] = field(default_factory=list[float])
+    tasks: dict[tuple[str, str], list[bool]] = field(default_factory=dict[tuple[str, str], list[bool]])
+    """(id, digest) -> whether each valid attempt solved it."""
+
+    def add(self, trajectory: Trajectory) -> None:
+        """Count one more episode."""
+        self.outcomes[trajectory.outcome.value] += 1
+        if trajectory.dense is not None:
+            self.dense.append(trajectory.dense)
+            self.tasks.setdefault((trajectory.task, trajectory.digest), []).append(trajectory.solved)
+
+    @property
+    def n(self) -> int:
+        """Episodes that have a score."""
+        return len(self.dense)
+
+    @property
+    def invalid(self) -> int:
+        """Episodes that have none."""
+        return self.outcomes.total() - self.n
+
+    @property
+    def solved(self) -> int:
+        """Episodes that were solved."""
+        return sum(map(sum, self.tasks.values()))
+
+    def pass_at(self) -> dict[int, float]:
+        """k -> pass@k for k = 1, 2, 4, ..., each a mean over the tasks with at least k valid attempts."""
+        most = max(map(len, self.tasks.values()), default=0)
+        found: dict[int, float] = {}
+        for k in (1 << power for power in range(most.bit_length())):
+            rows = [row for row in self.tasks.values() if len(row) >= k]
+            found[k] = mean(pass_at_k(len(row), sum(row), k) for row in rows)
+        return found
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it, for JSON; rates and means are null where nothing has a score."""
+        return {
+            "n": self.n,
+            "solved": self.solved,
+            "invalid": self.invalid,
+            "solve_rate": self.solved / self.n if self.n else None,
+            "solve_rate_95": list(wilson(self.solved, self.n)) if self.n else None,
+            "pass_at": {str(k): value for k, value in self.pass_at().items()},
+            "mean_dense": mean(self.dense) if self.n else None,
+            "outcomes": dict(sorted(self.outcomes.items())),
+        }
+
+
+class Report:
+    """Grows by one trajectory at a time and keeps numbers only, so that a run of any size fits into memory."""
+
+    def __init__(self) -> None:
+        self.total = Scores()
+        self.families: dict[str, Scores] = {}
+        """Family, or a task folder's id -> its scores."""
+        self.seconds: dict[str, list[float]] = {phase: [] for phase in PHASES}
+        """Phase -> how long it took, each time; "step" is each turn."""
+        self.wall_s = 0.0
+        """How long it all took, many episodes at a time; for the one who runs them to say."""
+
+    def add(self, trajectory: Trajectory) -> None:
+        """Count one more episode."""
+        self.total.add(trajectory)
+        self.families.setdefault(trajectory.family or trajectory.task, Scores()).add(trajectory)
+        self.seconds["step"] += [turn.step_s for turn in trajectory.turns]
+        if trajectory.valid:
+            for phase in set(PHASES) - {"step"}:
+                self.seconds[phase].append(trajectory.timings[phase])
+
+    @property
+    def steps_per_s(self) -> float:
+        """Steps in a second of wall time, over all episodes at a time; 0 where that is not known."""
+        return len(self.seconds["step"]) / self.wall_s if self.wall_s else 0.0
+
+    def phases(self) -> dict[str, dict[str, float]]:
+        """Phase -> median_s, p90_s, p99_s; phases that never were are left out."""
+        names = ("median_s", "p90_s", "p99_s")
+        return {
+            phase: dict(zip(names, map(float, np.percentile(seconds, [50, 90, 99])), strict=True))
+            for phase, seconds in self.seconds.items()
+            if seconds
+        }
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it, for JSON."""
+        return {
+            TOTAL: self.total.to_dict(),
+            "families": {name: scores.to_dict() for name, scores in sorted(self.families.items())},
+            "phases": self.phases(),
+            "steps": len(self.seconds["step"]),
+            "wall_s": self.wall_s,
+            "steps_per_s": self.steps_per_s,
+        }
+
+    # For people.
+
+    def table(self) -> Table:
+        """The scores: a row for each family, and one for all."""
+        tries = list(self.total.pass_at())[1:]
+        table = Table(box=None, header_style="bold", pad_edge=False)
+        table.add_column("family", no_wrap=True)
+        for name in ("solved", "pass@1", "95%", *(f"pass@{k}" for k in tries), "dense", "invalid"):
+            table.add_column(name, justify="right", no_wrap=True)
+        table.add_column("not solved", overflow="fold")
+        for name, scores in sorted(self.families.items()):
+            table.add_row(*_row(name, scores, tries))
+        if len(self.families) != 1:
+            table.add_section()
+            table.add_row(*_row(TOTAL, self.total, tries), style="bold")
+        return table
+
+    def timing_table(self) -> Table:
+        """How long each phase takes."""
+        table = Table(box=None, header_style="bold", pad_edge=False)
+        table.add_column("phase (ms)")
+        for name in ("median", "p90", "p99"):
+            table.add_column(name, justify="right")
+        for phase, seconds in self.phases().items():
+            table.add_row(phase, *(f"{1000 * value:.1f}" for value in seconds.values()))
+        return table
+
+
+def _row(name: str, scores: Scores, tries: list[int]) -> list[str]:
+    failed = {outcome: count for outcome, count in scores.outcomes.most_common() if outcome != "solved"}
+    if not scores.n:
+        rates = ["-"] * (len(tries) + 3)
+    else:
+        low, high = wilson(scores.solved, scores.n)
+        passed = scores.pass_at()
+        rates = [_percent(passed[1]), f"{100 * low:.0f}-{100 * high:.0f}", *(_percent(passed.get(k)) for k in tries)]
+        rates.append(f"{mean(scores.dense):.2f}")
+    reasons = ", ".join(f"{count} {outcome}" for outcome, count in failed.items())
+    return [name, f"{scores.solved}/{scores.n}", *rates, str(scores.invalid or "-"), reasons]
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.0f}%"

@@ -1,0 +1,84 @@
+"""Where an environment's tasks come from: a family's name, a task, a folder, or a list of these to draw from."""
+
+import importlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from termgym.errors import TaskError, UnknownName
+from termgym.family import Family, families, find_family
+from termgym.task import Task
+
+Wanted = str | Path | Task | Family
+HOST_PATH = ("/usr/bin", "/usr/sbin", "/bin", "/sbin")
+MAX_SEED = 2**31
+
+
+class TaskSource:
+    """Draws tasks, as `np_random` decides."""
+
+    def __init__(self, wanted: Wanted | Sequence[Wanted] | None = None, level: int | None = None, seed: int | None = None) -> None:
+        """`wanted` None is every family that this host has the programs for.
+
+        `level` and `seed` fix what a family makes; None draws them. A string is the name of a family, `module:name` of
+        a family in somebody's module, or the path of a task folder.
+
+        Raises:
+            UnknownName: There is no such family.
+            TaskError: A task folder is malformed, or a program is missing that a named family requires.
+        """
+        if wanted is None:
+            self.choices: list[Task | Family] = [f for f in families().values() if not missing(f.requires)]
+        else:
+            listed = [wanted] if isinstance(wanted, str | Path | Task | Family) else wanted
+            self.choices = [_resolve(one) for one in listed]
+        if not self.choices:
+            raise TaskError("there are no tasks to draw from: the list of tasks is empty")
+        for choice in self.choices:
+            _check(choice, level)
+        self._level, self._seed = level, seed
+
+    def draw(self, np_random: np.random.Generator) -> Task:
+        """The next task."""
+        choice = self.choices[int(np_random.integers(len(self.choices)))]
+        if isinstance(choice, Task):
+            return choice
+        drawn = int(np_random.integers(MAX_SEED))
+        level = int(np_random.integers(1, choice.levels + 1)) if self._level is None else self._level
+        return choice.task(drawn if self._seed is None else self._seed, level)
+
+
+def missing(programs: Sequence[str]) -> list[str]:
+    """Those of `programs` that a sandbox with the host's userland would not have."""
+    return [name for name in programs if not any(os.access(f"{folder}/{name}", os.X_OK) for folder in HOST_PATH)]
+
+
+def _resolve(wanted: Wanted) -> Task | Family:
+    if isinstance(wanted, Task | Family):
+        return wanted
+    if isinstance(wanted, Path) or wanted.startswith(("/", "./", "../", "~")):
+        return Task.load(Path(wanted).expanduser())
+    module, colon, name = wanted.partition(":")
+    return _imported(module, name) if colon else find_family(wanted)
+
+
+def _imported(module: str, name: str) -> Family:
+    try:
+        found = importlib.import_module(module)
+    except ImportError as error:
+        raise TaskError(f"cannot import {module!r} for the task {module}:{name}: {error}") from error
+    known = {value.name: value for value in vars(found).values() if isinstance(value, Family)}
+    if name not in known:
+        raise UnknownName(f"task family in {module}", name, known)
+    return known[name]
+
+
+def _check(choice: Task | Family, level: int | None) -> None:
+    name = choice.name if isinstance(choice, Family) else choice.id
+    if isinstance(choice, Family) and level is not None and not 1 <= level <= choice.levels:
+        raise TaskError(f"{name} has levels 1 to {choice.levels}, not {level}")
+    lacking = [] if isinstance(choice, Task) and choice.image else missing(choice.requires)
+    if lacking:
+        raise TaskError(f"{name} needs {', '.join(lacking)}, not installed on this host; install it, or give an image")

@@ -1,0 +1,176 @@
+"""The verifier: judges the files that an agent left, when all its processes are gone, out of its reach.
+
+Everything runs in a fresh sandbox (`Sandbox.verifier`): new processes, the base's own toolchain, /tests and /logs that
+the agent never saw. Checks report by their exit status, which the sandbox's first process reads from the kernel, so
+no file that an agent could have planted counts. What a check needs the agent's own programs for (`Check.run`) runs
+before, in a fork of the agent's sandbox, and only what it printed comes over.
+"""
+
+import json
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from termgym.errors import SandboxDied, SandboxError, SandboxFileError, VerifierError
+from termgym.sandbox import ExecResult, Sandbox
+from termgym.task import Check, File, Task
+
+RUN_TIMEOUT_S = 10.0
+"""For a `Check.run`: the agent's program may hang, and then has failed."""
+RUN_OUTPUT_BYTES = 1 << 20
+REWARD_BYTES = 1 << 16
+_SHELL = "#!/bin/bash\n"
+_BROKEN = (126, 127)  # a shell's "not executable" and "not found"
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """What one check found."""
+
+    name: str
+    score: float
+    """1 if it passed, 0 if not; what a Harbor verifier wrote may lie between."""
+    weight: float = 1.0
+    output: str = ""
+    """The end of what it printed: for the trainer, never for the agent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The judgement of one episode."""
+
+    checks: tuple[CheckResult, ...]
+    dense: float
+    """The weighted share of the checks that passed; Harbor's number as it is."""
+
+    @property
+    def binary(self) -> float:
+        """1 if everything passed, else 0."""
+        return float(self.dense >= 1.0 - 1e-9)
+
+    @classmethod
+    def of(cls, checks: tuple[CheckResult, ...]) -> "Verdict":
+        """The verdict that weighs these checks."""
+        total = sum(check.weight for check in checks)
+        return cls(checks, sum(check.score * check.weight for check in checks) / total)
+
+
+async def verify(task: Task, sandbox: Sandbox) -> Verdict:
+    """Seal the sandbox and judge its files by the task's verifier.
+
+    Raises:
+        VerifierError: The verifier crashed, ran out of its `limits.verifier_s`, or left no valid result.
+        SandboxError: A sandbox failed.
+    """
+    deadline = time.monotonic() + (task.limits.verifier_s or math.inf)
+    await sandbox.seal()
+    runs = await _run_all(task, sandbox)
+    judge = await sandbox.verifier()
+    try:
+        judge.put({f"/tests/{path}": file for path, file in {**task.tests, **runs}.items()})
+        if not task.checks:
+            return await _harbor(task, judge, deadline)
+        judge.put({f"/tests/checks/{check.name}": _script(check.script) for check in task.checks})
+        return Verdict.of(tuple([await _check(check, judge, deadline) for check in task.checks]))
+    finally:
+        await judge.close()
+
+
+def _script(text: str) -> File:
+    return File.of(text if text.startswith("#!") else _SHELL + text, 0o755)
+
+
+async def _check(check: Check, judge: Sandbox, deadline: float) -> CheckResult:
+    result = await _exec(judge, f"/tests/checks/{check.name}", f"check {check.name!r}", "/tests", deadline)
+    output = (result.stdout + result.stderr)[-2000:].decode(errors="replace")
+    if result.returncode < 0 or result.returncode in _BROKEN:
+        raise VerifierError(f"check {check.name!r} crashed with status {result.returncode}: {output}")
+    return CheckResult(check.name, float(result.returncode == 0), check.weight, output)
+
+
+async def _exec(judge: Sandbox, path: str, what: str, cwd: str, deadline: float) -> ExecResult:
+    left_s = deadline - time.monotonic()
+    result = await judge.exec([path], cwd=cwd, timeout_s=min(max(left_s, 0.0), 1e6))
+    if result.timed_out:
+        raise VerifierError(f"{what} did not end within the verifier's time")
+    return result
+
+
+# What needs the agent's own programs.
+
+
+async def _run_all(task: Task, sandbox: Sandbox) -> Mapping[str, File]:
+    """The output of every `Check.run`, as files for the judge."""
+    files: dict[str, File] = {}
+    fork: Sandbox | None = None
+    try:
+        for check in task.checks:
+            if check.run:
+                fork = fork or (await sandbox.fork())[0]
+                result = await _run(check, fork)
+                folder = PurePosixPath("runs", check.name)
+                for name, data in (("stdout", result.stdout), ("stderr", result.stderr)):
+                    files[str(folder / name)] = File(data[:RUN_OUTPUT_BYTES])
+                files[str(folder / "status")] = File.of(f"{result.returncode}\n")
+                if result.returncode < 0:  # killed: what it left running must not meet the next
+                    await fork.close()
+                    fork = None
+        return files
+    finally:
+        if fork is not None:
+            await fork.close()
+
+
+async def _run(check: Check, fork: Sandbox) -> ExecResult:
+    try:
+        return await fork.exec(["/bin/bash", "-c", check.run], timeout_s=RUN_TIMEOUT_S)
+    except (SandboxDied, SandboxError) as error:  # the agent's program brought the fork down, or filled it up
+        return ExecResult(-1, b"", str(error).encode())
+
+
+# Harbor's contract: tests/test.sh, whose exit status means nothing, and a reward file.
+
+
+async def _harbor(task: Task, judge: Sandbox, deadline: float) -> Verdict:
+    judge.put({"/tests/test.sh": File(task.tests["test.sh"].content, 0o755), "/logs/verifier/.keep": File(b"")})
+    result = await _exec(judge, "/tests/test.sh", "tests/test.sh", task.workdir, deadline)
+    output = (result.stdout + result.stderr)[-2000:].decode(errors="replace")
+    for name, read in (("reward.json", _read_json), ("reward.txt", _read_text)):
+        try:
+            text = judge.get(f"/logs/verifier/{name}", REWARD_BYTES).decode()
+        except (SandboxFileError, UnicodeDecodeError):
+            continue
+        if not text.strip():
+            raise VerifierError(f"the verifier left an empty {name}; it printed: {output}")
+        return _verdict(read(text), name, output)
+    raise VerifierError(f"the verifier left neither reward.json nor reward.txt; it printed: {output}")
+
+
+def _read_json(text: str) -> dict[str, object]:
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise VerifierError(f"reward.json is not JSON: {error}") from error
+    return value if isinstance(value, dict) else {"reward": value}  # pyright: ignore[reportUnknownVariableType]
+
+
+def _read_text(text: str) -> dict[str, object]:
+    try:
+        return {"reward": float(text)}
+    except ValueError as error:
+        raise VerifierError(f"reward.txt holds {text.strip()[:40]!r}, not a number") from error
+
+
+def _verdict(rewards: dict[str, object], name: str, output: str) -> Verdict:
+    """Harbor's rule: numbers, finite ones; the one called `reward` counts, else their mean."""
+    scores: dict[str, float] = {}
+    for key, value in rewards.items():
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            raise VerifierError(f"{name}: {key} is {value!r}, not a finite number")
+        scores[key] = float(value)
+    if not scores:
+        raise VerifierError(f"{name} holds no reward")
+    checks = tuple(CheckResult(key, score, output=output) for key, score in scores.items())
+    return Verdict(checks, scores.get("reward", sum(scores.values()) / len(scores)))
