@@ -55,12 +55,43 @@ STYLES = (
     Style("conf", "#", "Host ", "", " ", indent="    ", camel=True),
     Style("conf", "#", "Zone ", "", " ", indent="  ", camel=True),
 )
-SERVICES = ("relayd", "tilestore", "mailsweep", "batchq", "pagecast", "lockbox", "fernweh", "gritd", "oxbow", "tallyman")
-SECTIONS = ("intake", "archive", "gateway", "mirror", "replica", "frontend", "reports", "billing", "uploads", "search", "export", "spool")
+SERVICES = (
+    "relayd",
+    "tilestore",
+    "mailsweep",
+    "batchq",
+    "pagecast",
+    "lockbox",
+    "fernweh",
+    "gritd",
+    "oxbow",
+    "tallyman",
+)
+SECTIONS = (
+    "intake",
+    "archive",
+    "gateway",
+    "mirror",
+    "replica",
+    "frontend",
+    "reports",
+    "billing",
+    "uploads",
+    "search",
+    "export",
+    "spool",
+)
 FOLDERS = ("/etc/{}", "/opt/{}/conf", "/srv/{}", "/app/{}/settings")
 COMMON = ("timeout", "retries", "log_level")
 """Keys that every section has: the traps."""
-NUMBERS = {"timeout": (5, 95), "retries": (1, 12), "workers": (2, 48), "queue_size": (100, 9000), "port": (2000, 9999), "batch": (10, 500)}
+NUMBERS = {
+    "timeout": (5, 95),
+    "retries": (1, 12),
+    "workers": (2, 48),
+    "queue_size": (100, 9000),
+    "port": (2000, 9999),
+    "batch": (10, 500),
+}
 WORDS = {
     "log_level": ("debug", "info", "notice", "warning", "error"),
     "compress": ("true", "false"),
@@ -69,8 +100,19 @@ WORDS = {
     "owner": ("ada", "grace", "linus", "mary", "niklaus", "barbara"),
     "root": tuple(f"/var/lib/{name}" for name in ("alpha", "beta", "gamma", "delta", "epsilon")),
 }
-NOTES = ("see the runbook", "do not raise without asking", "was too low in May", "measured, not guessed", "keep in step with the proxy")
-REMARKS = ("Owned by the night shift.", "Changes here need a restart.", "Copied from the old cluster.", "The defaults are fine for most.")
+NOTES = (
+    "see the runbook",
+    "do not raise without asking",
+    "was too low in May",
+    "measured, not guessed",
+    "keep in step with the proxy",
+)
+REMARKS = (
+    "Owned by the night shift.",
+    "Changes here need a restart.",
+    "Copied from the old cluster.",
+    "The defaults are fine for most.",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,16 +149,25 @@ def generate(rng: Random, level: int) -> Draft:
     folder = rng.choice(FOLDERS).format(service)
     names = [service, *(["peers"] if level == 3 else [])]
     files = {f"{folder}/{name}.{style.suffix}": _lines(rng, style, level) for name in names}
-    changes = [change for path, lines in files.items() for change in _changes(rng, style, level, path, lines, path.endswith(f"peers.{style.suffix}"))]
+    changes = [
+        change
+        for path, lines in files.items()
+        for change in _changes(rng, style, level, path, lines, path.endswith(f"peers.{style.suffix}"))
+    ]
     before = {path: _render(lines) for path, lines in files.items()}
     after = {path: _render(_changed(path, lines, changes)) for path, lines in files.items()}
     if level > 1:
         main = f"{folder}/{service}.{style.suffix}"
         before[f"{main}.example"] = after[f"{main}.example"] = before[main].replace("timeout", "timeout_s")
-    sums = "".join(f"{len(text.encode())}\t{sha256(text.encode()).hexdigest()}\t{path}\n" for path, text in after.items())
+    sums = "".join(
+        f"{len(text.encode())}\t{sha256(text.encode()).hexdigest()}\t{path}\n" for path, text in after.items()
+    )
     return Draft(
         instruction=_instruction(rng, style, service, folder, list(files), changes),
-        checks=(*_checks(style, level, changes), Check("nothing-else", EXACT.format(folder=folder, count=len(after)), 2.0)),
+        checks=(
+            *_checks(style, level, changes),
+            Check("nothing-else", EXACT.format(folder=folder, count=len(after)), 2.0),
+        ),
         oracle=_session(style, changes),
         wrong=_wrong(style, changes),
         files={path: File.of(text) for path, text in before.items()},
@@ -133,7 +184,8 @@ there=("{folder}"/*)
 [ "${{#there[@]}}" = {count} ]
 """
 COUNT = """\
-# count FILE HEADER START LINE: how often LINE stands in the section of FILE that HEADER begins; headers begin with START.
+# count FILE HEADER START LINE: how often LINE stands in the section of FILE that HEADER begins.
+# Headers begin with START.
 count() {
   [ -f "$1" ] && [ ! -L "$1" ] && [ "$(stat -c %s "$1")" -le 100000 ] || return 1
   local line inside= found=0
@@ -173,7 +225,11 @@ def _lines(rng: Random, style: Style, level: int) -> list[Line]:
 
 
 def _value(rng: Random, key: str, other_than: Sequence[str] = ()) -> str:
-    choices = WORDS.get(key) or [str(number) for number in range(*NUMBERS[key])]
+    if key in WORDS:
+        choices = WORDS[key]
+    else:
+        low, high = NUMBERS[key]
+        choices = [str(number) for number in range(low, high, 1 + (high - low) // 97)]
     return rng.choice([choice for choice in choices if choice not in other_than])
 
 
@@ -201,13 +257,19 @@ def _changes(rng: Random, style: Style, level: int, path: str, lines: list[Line]
 def _set(style: Style, path: str, line: Line, value: str) -> Change:
     old, new = style.line(line.key, line.value), style.line(line.key, value)
     note = line.text.removeprefix(old)
-    keys = (f":s#{style.assign}{style.value(line.value)}#{style.assign}{style.value(value)}#\n",) if note else _retype(style, value)
+    keys = (
+        (f":s#{style.assign}{style.value(line.value)}#{style.assign}{style.value(value)}#\n",)
+        if note
+        else _retype(style, value)
+    )
     return Change("set", path, line, new + note, f"set {style.key(line.key)} to {style.value(value)}", keys)
 
 
 def _wake(style: Style, path: str, line: Line, value: str) -> Change:
     first, *rest = _retype(style, value)
-    wish = f"{style.key(line.key)} is commented out: remove the {style.mark} before it and set it to {style.value(value)}"
+    wish = (
+        f"{style.key(line.key)} is commented out: remove the {style.mark} before it and set it to {style.value(value)}"
+    )
     return Change("uncomment", path, line, style.line(line.key, value), wish, (f"^x{first}", *rest))
 
 
@@ -258,14 +320,23 @@ def _checks(style: Style, level: int, changes: Sequence[Change]) -> list[Check]:
     return [Check(name, COUNT + "".join(lines)) for name, lines in scripts.items()]
 
 
-def _instruction(rng: Random, style: Style, service: str, folder: str, paths: list[str], changes: Sequence[Change]) -> str:
+def _instruction(
+    rng: Random, style: Style, service: str, folder: str, paths: list[str], changes: Sequence[Change]
+) -> str:
     parts = [rng.choice(OPENINGS).format(service=service, folder=folder, files=" and ".join(paths))]
     place = rng.choice(("In {}, {}.", "{}: {}.", "Under {}, {}."))
     for path in paths:
-        wishes = [place.format(f'"{style.header(change.line.section)}"', change.wish) for change in changes if change.path == path]
+        wishes = [
+            place.format(f'"{style.header(change.line.section)}"', change.wish)
+            for change in changes
+            if change.path == path
+        ]
         parts.append(f"{path}:\n" + "\n".join(f"{number}. {wish}" for number, wish in enumerate(wishes, 1)))
     section = f'"{style.header("NAME")}"'
-    parts.append(f"A section goes from its line {section} to the next such line. Values are given just as they are to stand in the file.")
+    parts.append(
+        f"A section goes from its line {section} to the next such line. Values are given just as they are to "
+        "stand in the file."
+    )
     parts.append(rng.choice(KEEP).format(folder=folder, mark=style.mark))
     return "\n\n".join(parts) + "\n"
 
@@ -278,9 +349,11 @@ OPENINGS = (
     "Before tonight's restart of {service} the following has to be right in {files}.",
 )
 KEEP = (
-    "All else in the files must stay byte for byte as it is: comments (also those behind a value), blank lines, spacing, order. Leave no other file "
+    "All else in the files must stay byte for byte as it is: comments (also those behind a value), blank "
+    "lines, spacing, order. Leave no other file "
     "(backup, swap file, copy) in {folder}.",
-    "Nothing else may change by a single byte, neither comments (from {mark} on, also on the lines that you change) nor spaces nor the order of lines, and "
+    "Nothing else may change by a single byte, neither comments (from {mark} on, also on the lines that you "
+    "change) nor spaces nor the order of lines, and "
     "when you are done {folder} holds the same files as before, no backups and no editor's leftovers.",
 )
 
@@ -298,7 +371,7 @@ def _session(style: Style, changes: Sequence[Change], end: str = ":wq\n", blind:
         mark = "" if change.line.active else style.mark
         turns.append(f"/^{style.indent}{mark}{style.key(change.line.key)}{' *=' if '=' in style.assign else ' '}\n")
         turns += change.keys
-    return (*turns, end)
+    return (*turns, end, f"cat {path}\n")
 
 
 def _wrong(style: Style, changes: Sequence[Change]) -> dict[str, tuple[str, ...]]:
@@ -306,10 +379,15 @@ def _wrong(style: Style, changes: Sequence[Change]) -> dict[str, tuple[str, ...]
     everywhere = f":%s#^{style.line(trap.line.key, '').rstrip(chr(34))}.*#{trap.text}#\n"
     return {
         "first-match-in-the-file": _session(style, changes, blind=True),
-        "in-all-sections": (*_session(style, changes[1:], end=":w\n"), f":e {trap.path}\n", everywhere, ":wq\n"),
+        "in-all-sections": (*_session(style, changes[1:])[:-1], f"vi {trap.path}\n", everywhere, ":wq\n"),
         "not-saved": _session(style, changes, end=":qa!\n"),
         "only-the-first": _session(style, changes[:1]),
-        "comments-dropped": (*_session(style, changes), f"vi {trap.path}\n", f":g/^ *{style.mark}/d\n", ":wq\n"),
+        "comments-dropped": (
+            *_session(style, changes),
+            f"vi {trap.path}\n",
+            f":g/^ *{style.mark}/d\n",
+            ":wq\n",
+        ),
         "backup-left": (f"cp {trap.path} {trap.path}.bak\n", *_session(style, changes)),
         "cheat": CHEAT,
     }

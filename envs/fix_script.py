@@ -55,9 +55,8 @@ def _make_totals(rng: Random, features: Sequence[str]) -> str:
     for number, (name, total) in enumerate(zip(names, sums, strict=True)):
         first = rng.randint(101, total - 10)
         back = rng.randint(100, 900) if "refunds" in features and number % 3 == 0 else 0
-        for cents in (first, total - first + back, -back):
-            if cents:
-                rows.append(f"{rng.randint(1, 28):02}.{rng.randint(1, 12):02},{name},{_money(cents)}")
+        amounts = (first, total - first + back, *([-back] if back else []))
+        rows += [f"{rng.randint(1, 28):02}.{rng.randint(1, 12):02},{name},{_money(cents)}" for cents in amounts]
     if "comments" in features:
         rows += [f"#{rng.randint(10, 28)}.05,{name},{_money(rng.randint(100, 900))}" for name in names[4:6]]
     rng.shuffle(rows)
@@ -81,7 +80,8 @@ def _answer_totals(text: str) -> str:
 TOTALS = Program(
     names=("totals", "spending", "ledger", "tally"),
     rules=(
-        "It reads comma-separated lines of day, item and amount; the first line is a heading, and a line that starts with # does not count.",
+        "It reads comma-separated lines of day, item and amount; the first line is a heading, and a line "
+        "that starts with # does not count.",
         "For each item it prints one line: the name, the number of amounts and their sum.",
         "A negative amount is money that came back and lowers the sum.",
         "The largest sum comes first; where sums are equal, names go from A to Z.",
@@ -89,7 +89,10 @@ TOTALS = Program(
     stages=(
         ("amounts", """awk -F, 'NR > 1 && !/^#/ { gsub(/[.]/, "", $3); print $2, $3 }'"""),
         ("sums", "awk '{ sum[$1] += $2; n[$1]++ } END { for (name in sum) print name, n[name], sum[name] }'"),
-        ("table", """LC_ALL=C sort -k3,3nr -k1,1 | awk '{ printf "%-10s %3d %9.2f\\n", $1, $2, $3 / 100 }'"""),
+        (
+            "table",
+            """LC_ALL=C sort -k3,3nr -k1,1 | awk '{ printf "%-10s %3d %9.2f\\n", $1, $2, $3 / 100 }'""",
+        ),
     ),
     bugs=(
         Bug("comments", "NR > 1 && !/^#/", "NR > 1"),
@@ -133,14 +136,18 @@ def _answer_boxes(text: str) -> str:
             continue
         count, used = boxes.pop() if boxes and boxes[-1][1] + size <= limit else (0, 0)
         boxes.append((count + 1, used + size))
-    return "".join(f"box {number}: {count} things, {used} of {limit}\n" for number, (count, used) in enumerate(boxes, 1))
+    return "".join(
+        f"box {number}: {count} things, {used} of {limit}\n" for number, (count, used) in enumerate(boxes, 1)
+    )
 
 
 BOXES = Program(
     names=("boxes", "pack", "loader", "crates"),
     rules=(
-        "The first line of its input gives the limit of a box; each other line gives a thing and its size, a decimal number that may start with zeros. The last line may lack its newline.",
-        "Things go into boxes in the order of the input. What just fills the box still goes in; what does not fit opens the next box, and the one before is closed for good.",
+        "The first line of its input gives the limit of a box; each other line gives a thing and its size, a "
+        "decimal number that may start with zeros. The last line may lack its newline.",
+        "Things go into boxes in the order of the input. What just fills the box still goes in; what does "
+        "not fit opens the next box, and the one before is closed for good.",
         "A thing larger than the limit is left out.",
         "For each box it prints how many things are in it and how much of the limit they take.",
     ),
@@ -208,13 +215,14 @@ SETTINGS = Program(
     names=("settings", "effective", "lastword", "resolve"),
     rules=(
         "It reads lines KEY=VALUE; lines without = do not count.",
-        "The key ends at the first =, and the value is all that follows, character by character: more =, backslashes and runs of blanks belong to it.",
+        "The key ends at the first =, and the value is all that follows, character by character: more =, "
+        "backslashes and runs of blanks belong to it.",
         "Where a key comes again, its last value counts.",
         "It prints each key once, with its value in brackets, in the order in which the keys first came.",
     ),
     stages=(
         ("lines", """while read -r line; do\n    case $line in *=*) printf '%s\\n' "$line" ;; esac\ndone"""),
-        ("pairs", """while read -r line; do\n    printf '%s\\t%s\\n' "${line%%=*}" "${line#*=}"\ndone"""),
+        ("pairs", """while read -r pair; do\n    printf '%s\\t%s\\n' "${pair%%=*}" "${pair#*=}"\ndone"""),
         (
             "last",
             """awk -F '\\t' '{ if (!($1 in value)) order[++n] = $1; value[$1] = $2 }
@@ -222,10 +230,14 @@ SETTINGS = Program(
         ),
     ),
     bugs=(
-        Bug("equals", "${line%%=*}", "${line%=*}"),
-        Bug("backslashes", "while read -r line; do\n    case", "while read line; do\n    case"),
+        Bug("equals", "${pair%%=*}", "${pair%=*}"),
+        Bug("backslashes", "read -r line", "read line"),
         Bug("blanks", """'%s\\n' "$line" ;;""", """'%s\\n' "$(echo $line)" ;;"""),
-        Bug("repeated", "if (!($1 in value)) order[++n] = $1; value[$1] = $2", "if (!($1 in value)) { order[++n] = $1; value[$1] = $2 }"),
+        Bug(
+            "repeated",
+            "if (!($1 in value)) order[++n] = $1; value[$1] = $2",
+            "if (!($1 in value)) { order[++n] = $1; value[$1] = $2 }",
+        ),
     ),
     make=_make_settings,
     answer=_answer_settings,
@@ -238,7 +250,10 @@ def _make_shifts(rng: Random, features: Sequence[str]) -> str:
     names = rng.sample(PEOPLE, 5)
     lines: list[str] = []
     for number in range(12):
-        start, length = rng.randint(10, 14) * 60 + rng.randint(10, 49), rng.choice((*range(61, 340), *range(362, 460)))
+        start, length = (
+            rng.randint(10, 14) * 60 + rng.randint(10, 49),
+            rng.choice((*range(61, 340), *range(362, 460))),
+        )
         if "exact" in features and number in (2, 7):
             length = 360
         if "zeros" in features and number in (1, 5, 9):
@@ -272,13 +287,21 @@ def _answer_shifts(text: str) -> str:
 SHIFTS = Program(
     names=("hours", "shifts", "timesheet", "workdays"),
     rules=(
-        "Each line of its input is a name, when a shift began and when it ended (HH:MM). An end that is earlier than the beginning is on the next day.",
+        "Each line of its input is a name, when a shift began and when it ended (HH:MM). An end that is "
+        "earlier than the beginning is on the next day.",
         "A - for the end means that the shift is still going on; it does not count yet.",
-        "A shift of more than six hours has an unpaid break of 30 minutes, which is taken off; one of six hours to the minute has none.",
+        "A shift of more than six hours has an unpaid break of 30 minutes, which is taken off; one of six "
+        "hours to the minute has none.",
         "It prints, by name from A to Z, the sum as hours:minutes.",
     ),
     stages=(
-        ("closed", """local name from to\nwhile read -r name from to; do\n    [ "$to" = - ] || echo "$name ${from%:*} ${from#*:} ${to%:*} ${to#*:}"\ndone"""),
+        (
+            "closed",
+            """local name from to
+while read -r name from to; do
+    [ "$to" = - ] || echo "$name ${from%:*} ${from#*:} ${to%:*} ${to#*:}"
+done""",
+        ),
         (
             "paid",
             """local name h1 m1 h2 m2 a b
@@ -289,7 +312,11 @@ while read -r name h1 m1 h2 m2; do
     echo "$name $((b - a))"
 done""",
         ),
-        ("table", """awk '{ sum[$1] += $2 } END { for (n in sum) printf "%s %d:%02d\\n", n, sum[n] / 60, sum[n] % 60 }' | LC_ALL=C sort"""),
+        (
+            "table",
+            """awk '{ sum[$1] += $2 } END { for (n in sum) printf "%s %d:%02d\\n", n, sum[n] / 60, sum[n] % 60 }' |
+    LC_ALL=C sort""",
+        ),
     ),
     bugs=(
         Bug("exact", "b - a > 360", "b - a >= 360"),
@@ -324,13 +351,21 @@ def generate(rng: Random, level: int) -> Draft:
     broken = {path: _break(text, bugs) for path, text in layout.sources.items()}
     shown = [bug.name for bug in bugs][: 1 if level == 3 else 2]
     example = program.make(rng, shown)
-    given = {f"{layout.examples}/input.txt": example, f"{layout.examples}/expected.txt": program.answer(example)}
+    given = {
+        f"{layout.examples}/input.txt": example,
+        f"{layout.examples}/expected.txt": program.answer(example),
+    }
     more = _distractors(rng, layout, level, broken, program)
     hidden = _hidden(rng, program, [bug.name for bug in bugs])
-    tests = {f"expected/{name}": File.of(program.answer(text)) for name, text in (*hidden.items(), ("example", example))}
+    tests = {
+        f"expected/{name}": File.of(program.answer(text)) for name, text in (*hidden.items(), ("example", example))
+    }
     return Draft(
         instruction=_instruction(rng, program, layout, level, len(bugs)),
-        checks=(_example_check(layout, given | more), *(_hidden_check(layout, name, text) for name, text in hidden.items())),
+        checks=(
+            _example_check(layout, given | more),
+            *(_hidden_check(layout, name, text) for name, text in hidden.items()),
+        ),
         oracle=(*_look(layout), *_fixes(layout, broken, bugs), _try(layout)),
         wrong=_wrong(layout, broken, bugs),
         files={path: File.of(text) for path, text in (broken | given | more).items()},
@@ -356,10 +391,8 @@ def _layout(rng: Random, program: Program, level: int) -> Layout:
     main = f"{folder}/{rng.choice((name, 'main', 'run'))}.sh"
     stdin = rng.random() < 0.5
     functions = {stage: f"{stage}() {{\n{_indented(body)}\n}}\n" for stage, body in program.stages}
-    pipe = " | ".join(functions) + ("\n" if stdin else ' <"$1"\n').replace("<", "", 0)
-    if not stdin:
-        first, *rest = functions
-        pipe = " | ".join([f'{first} <"$1"', *rest]) + "\n"
+    first, *rest = functions
+    pipe = " | ".join([first if stdin else f'{first} <"$1"', *rest]) + "\n"
     lib = rng.choice(("lib", "parts", "functions"))
     head = "#!/bin/bash\n"
     if level == 1:
@@ -370,7 +403,13 @@ def _layout(rng: Random, program: Program, level: int) -> Layout:
     else:
         sources = {f"{folder}/{lib}/{stage}.sh": text for stage, text in functions.items()}
         sources[main] = head + f'for part in "$(dirname "$0")"/{lib}/*.sh; do . "$part"; done\n\n{pipe}'
-    return Layout(folder, main, f"bash {main} {'< {}' if stdin else '{}'}", sources, f"{folder}/{rng.choice(('example', 'case', 'sample'))}")
+    return Layout(
+        folder,
+        main,
+        f"bash {main} {'< {}' if stdin else '{}'}",
+        sources,
+        f"{folder}/{rng.choice(('example', 'case', 'sample'))}",
+    )
 
 
 def _indented(text: str) -> str:
@@ -383,7 +422,9 @@ def _distractors(rng: Random, layout: Layout, level: int, broken: dict[str, str]
     old = f"{layout.folder}/{rng.choice(('old', 'attic', 'backup'))}"
     more = {f"{old}/{path.rpartition('/')[2]}": text.replace("echo", "printf '%s\\n'") for path, text in broken.items()}
     if level == 3:
-        more[f"{layout.folder}/RULES.txt"] = "\n".join(f"{number}. {rule}" for number, rule in enumerate(program.rules, 1)) + "\n"
+        more[f"{layout.folder}/RULES.txt"] = (
+            "\n".join(f"{number}. {rule}" for number, rule in enumerate(program.rules, 1)) + "\n"
+        )
         more[f"{layout.folder}/data/today.txt"] = program.make(rng, [])
     return more
 
@@ -397,26 +438,41 @@ def _hidden(rng: Random, program: Program, features: list[str]) -> dict[str, str
     return hidden | {"hidden-all": program.make(rng, features)}
 
 
-OUTPUT = '[ "$(head -c 9 runs/{name}/status)" = 0 ] && [ "$(sha256sum <runs/{name}/stdout)" = "$(sha256sum <expected/{name})" ] || exit 1\n'
-SAME = '[ -f "{path}" ] && [ ! -L "{path}" ] && [ "$(stat -c %s "{path}")" = {size} ] && [ "$(sha256sum <"{path}")" = "$(sha256sum <given/{number})" ] || exit 1\n'
+OUTPUT = """\
+[ "$(head -c 9 runs/{name}/status)" = 0 ] || exit 1
+[ "$(sha256sum <runs/{name}/stdout)" = "$(sha256sum <expected/{answer})" ] || exit 1
+"""
+SAME = """\
+[ -f "{path}" ] && [ ! -L "{path}" ] && [ "$(stat -c %s "{path}")" = {size} ] || exit 1
+[ "$(sha256sum <"{path}")" = "$(sha256sum <given/{number})" ] || exit 1
+"""
 
 
 def _example_check(layout: Layout, given: dict[str, str]) -> Check:
     """The example comes out right, and nothing but the program was changed."""
-    same = [SAME.format(path=path, size=len(text.encode()), number=number) for number, (path, text) in enumerate(given.items())]
+    same = [
+        SAME.format(path=path, size=len(text.encode()), number=number)
+        for number, (path, text) in enumerate(given.items())
+    ]
     run = layout.call.format(f"{layout.examples}/input.txt")
-    return Check("example-and-others-untouched", OUTPUT.format(name="example-and-others-untouched").replace("expected/example-and-others-untouched", "expected/example") + "".join(same), run=run)
+    name = "example-and-others-untouched"
+    return Check(name, OUTPUT.format(name=name, answer="example") + "".join(same), run=run)
 
 
 def _hidden_check(layout: Layout, name: str, text: str) -> Check:
     """The input goes over as a file, ending as it should: a here-document would add a newline."""
     escaped = "".join(f"\\{ord(char):03o}" if char in "\\'%" else char for char in text)
     run = f"input=$(mktemp)\nprintf '{escaped}' >\"$input\"\n{layout.call.format(chr(34) + '$input' + chr(34))}"
-    return Check(name, OUTPUT.format(name=name), run=run)
+    return Check(name, OUTPUT.format(name=name, answer=name), run=run)
 
 
 def _look(layout: Layout) -> tuple[str, ...]:
-    return (f"cd {layout.folder} && ls -R\n", *(f"cat {path}\n" for path in layout.sources), _try(layout), f"cat {layout.examples}/expected.txt\n")
+    return (
+        f"cd {layout.folder} && ls -R\n",
+        *(f"cat {path}\n" for path in layout.sources),
+        _try(layout),
+        f"cat {layout.examples}/expected.txt\n",
+    )
 
 
 def _try(layout: Layout) -> str:
@@ -424,14 +480,13 @@ def _try(layout: Layout) -> str:
 
 
 def _fixes(layout: Layout, broken: dict[str, str], bugs: Sequence[Bug], suffix: str = "") -> list[str]:
-    """A sed line for each bug; of a snippet of several lines the first is where the bug is."""
+    """A sed line for each bug."""
     turns: list[str] = []
     for bug in bugs:
         path = next(path for path, text in layout.sources.items() if bug.good in text)
         number = broken[path][: broken[path].index(bug.bad)].count("\n") + 1
-        bad, good = (text.partition("\n")[0] for text in (bug.bad, bug.good))
-        old = "".join(f"\\{char}" if char in "\\[].*^$|" else char for char in bad)
-        new = "".join(f"\\{char}" if char in "\\&|" else char for char in good)
+        old = "".join(f"\\{char}" if char in "\\[].*^$|" else char for char in bug.bad)
+        new = "".join(f"\\{char}" if char in "\\&|" else char for char in bug.good)
         turns.append(f"sed -i {_quoted(f'{number}s|{old}|{new}|')} {path}{suffix}\n")
     return turns
 
@@ -448,7 +503,9 @@ def _wrong(layout: Layout, broken: dict[str, str], bugs: Sequence[Bug]) -> dict[
         "left-debug-output": (*_fixes(layout, broken, bugs), f"sed -i '1a echo reading' {layout.main}\n"),
         "printed-the-example": (f"printf '#!/bin/bash\\ncat {expected}\\n' > {layout.main}\n",),
         "changed-the-expectation": (f"{_try(layout).strip()} > /tmp/out; cat /tmp/out > {expected}\n",),
-        "cheat": ("mkdir -p /logs/verifier /tests/runs; echo 1 > /logs/verifier/reward.txt; ln -s / /tests/expected\n",),
+        "cheat": (
+            "mkdir -p /logs/verifier /tests/runs; echo 1 > /logs/verifier/reward.txt; ln -s / /tests/expected\n",
+        ),
     }
     if len(bugs) > 1:
         wrong["only-one-bug"] = tuple(_fixes(layout, broken, bugs[:1]))
@@ -458,15 +515,24 @@ def _wrong(layout: Layout, broken: dict[str, str], bugs: Sequence[Bug]) -> dict[
 def _instruction(rng: Random, program: Program, layout: Layout, level: int, count: int) -> str:
     opening = rng.choice(OPENINGS).format(main=layout.main, folder=layout.folder)
     call = layout.call.format("FILE")
-    example = f"An example: for {layout.examples}/input.txt it should print what is in {layout.examples}/expected.txt, which it does not."
+    given, due = f"{layout.examples}/input.txt", f"{layout.examples}/expected.txt"
+    example = f"An example: for {given} it should print what is in {due}, which it does not."
     parts = [opening, f"It is run as `{call}`. {example}"]
     if level < 3:
         rules = list(program.rules)
-        parts.append("What it has to do:\n" + "\n".join(f"- {rule}" for rule in rules) if rng.random() < 0.5 else " ".join(rules))
+        parts.append(
+            "What it has to do:\n" + "\n".join(f"- {rule}" for rule in rules) if rng.random() < 0.5 else " ".join(rules)
+        )
     else:
-        parts.append(f"What it has to do is written in {layout.folder}/RULES.txt. The example does not show everything that is wrong.")
-    faults = "There is one fault." if count == 1 else "There are two faults."
-    parts.append(f"{faults} {rng.choice(KEEP).format(folder=layout.folder, main=layout.main, examples=layout.examples)}")
+        parts.append(
+            f"What it has to do is written in {layout.folder}/RULES.txt. The example does not show "
+            "everything that is wrong."
+        )
+    faults = "There is one fault" if count == 1 else "There are two faults"
+    parts.append(
+        f"{faults}; the layout of the output lines is right as it is. "
+        f"{rng.choice(KEEP).format(folder=layout.folder, main=layout.main, examples=layout.examples)}"
+    )
     return "\n\n".join(parts) + "\n"
 
 
@@ -478,9 +544,11 @@ OPENINGS = (
     "Task: debug {main}, a small shell program.",
 )
 KEEP = (
-    "Mend it in place, for all inputs and not for the example alone: it will be tried on others, by their output (every byte) and exit status 0. "
+    "Mend the program in place, for all inputs and not for the example alone: it will be tried on others, by "
+    "their output (every byte) and exit status 0. "
     "Change only the program's own scripts that it runs; all other files in {folder} stay as they are.",
-    "The mended program must be right for any input by these rules: it is going to be run on files you have not seen, and must print just what is due and end with "
+    "The mended program must be right for any input by these rules: it is going to be run on files you have "
+    "not seen, and must print just what is due and end with "
     "status 0. Files in {folder} other than the scripts that {main} consists of must not change.",
 )
 

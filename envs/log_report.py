@@ -1,8 +1,8 @@
 """Reports from logs: a pipeline of text tools over what servers wrote, into a file of an exact form.
 
-The log's format, the question, and the report's form change with the seed. Level 1 is one file and one number per
-line; level 2 adds rotated and gzipped parts, a day, a header and a second number; level 3 adds several hosts, parts
-in an older format, a range of days and a closing total. Broken lines lie about at every level.
+The log's format, the question, and the report's form change with the seed. Level 1 is one file and one number
+per line; level 2 adds rotated and gzipped parts, a day, a header and a second number; level 3 adds several
+hosts, parts in an older format, a range of days and a closing total. Broken lines lie about at every level.
 """
 
 from collections.abc import Callable
@@ -15,10 +15,26 @@ from typing import NamedTuple
 from termgym.family import Draft, Family
 from termgym.task import Check, File, Limits
 
-_MONTHS = "January February March April May June July August September October November December".split()
-_WORDS = "cart login search basket export avatar invite report token stock quote parcel label ledger feed map".split()
-_NAMES = "anouk bela chidi dara emeka fenna goran hana imre jorn kavita liam mei noor otto pilar quirin rosa".split()
-_REMARKS = ("--- log rotated ---", "# logger restarted", "", "    at worker.handle (line 118)", "OutOfFiles: retrying")
+_MONTHS = (
+    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October",
+    "November", "December",
+)  # fmt: skip
+_WORDS = (
+    "cart", "login", "search", "basket", "export", "avatar", "invite", "report", "token", "stock",
+    "quote", "parcel", "label", "ledger", "feed", "map",
+)  # fmt: skip
+_NAMES = (
+    "anouk", "bela", "chidi", "dara", "emeka", "fenna", "goran", "hana", "imre", "jorn", "kavita",
+    "liam", "mei", "noor", "otto", "pilar", "quirin", "rosa",
+)  # fmt: skip
+_REMARKS = (
+    "--- log rotated ---",
+    "# logger restarted",
+    "",
+    "    at worker.handle (line 118)",
+    "OutOfFiles: retrying",
+)
+_HOSTS = ("ash", "birch", "cedar", "elm", "oak")
 _SEPARATORS = {"\t": "a tab", ",": "a comma", ";": "a semicolon"}
 
 
@@ -165,7 +181,7 @@ def _spec(rng: Random, level: int) -> Spec:
         separator=rng.choice(tuple(_SEPARATORS)),
         root=rng.choice(("/app/logs", "/app/var/log", "/app/incoming", "/app/data/www")),
         service=rng.choice(("gateway", "web", "api", "frontend", "edge")),
-        hosts=tuple(rng.sample(("ash", "birch", "cedar", "elm", "oak"), rng.randrange(2, 4))) if level == 3 else ("",),
+        hosts=tuple(rng.sample(_HOSTS, rng.randrange(2, 4))) if level == 3 else ("",),
         report=f"/app/{folder}{name}-{key}s.{rng.choice(('txt', 'report', 'dat'))}",
     )  # fmt: skip
 
@@ -188,9 +204,8 @@ def _hits(rng: Random, spec: Spec) -> list[tuple[str, Hit]]:
     ranked = sorted(_table(spec, hits).items(), key=lambda row: -row[1][spec.metric])
     leader = _sample(hits, spec, ranked[0][0])
     for host in spec.hosts:  # each part has something of the leader's, so leaving one out shows
-        for hours in (1, 22) if spec.level == 3 else (1, 12, 22):
-            hits.append((host, leader._replace(at=spec.first + timedelta(hours=hours), size=rng.randrange(200, 9000))))
-        hits.append((host, leader._replace(at=spec.last + timedelta(hours=22), size=rng.randrange(200, 9000))))
+        times = (spec.first + timedelta(hours=1), spec.first + timedelta(hours=13), spec.last + timedelta(hours=22))
+        hits += [(host, leader._replace(at=at, size=rng.randrange(200, 9000))) for at in times]
     _tie(hits, spec, ranked[spec.top - 1], ranked[spec.top])
     return hits
 
@@ -204,7 +219,12 @@ def _sample(hits: list[tuple[str, Hit]], spec: Spec, key: str) -> Hit:
     return next(hit for _, hit in hits if getattr(hit, spec.key) == key and spec.wants(hit))
 
 
-def _tie(hits: list[tuple[str, Hit]], spec: Spec, upper: tuple[str, dict[str, int]], lower: tuple[str, dict[str, int]]) -> None:
+def _tie(
+    hits: list[tuple[str, Hit]],
+    spec: Spec,
+    upper: tuple[str, dict[str, int]],
+    lower: tuple[str, dict[str, int]],
+) -> None:
     """Give the key just below the cut what it lacks to draw level with the one just above."""
     missing = upper[1][spec.metric] - lower[1][spec.metric]
     like = _sample(hits, spec, lower[0])
@@ -279,14 +299,19 @@ def _where(spec: Spec) -> str:
     if spec.level == 2:
         return f"The log was rotated, so it is in three files: {parts}. All three count."
     hosts = f"{', '.join(spec.hosts[:-1])} and {spec.hosts[-1]}"
-    return f"There are {len(spec.hosts)} hosts, {hosts}, each with three log files, where HOST is its name: {parts}. All count."
+    return (
+        f"There are {len(spec.hosts)} hosts, {hosts}, each with three log files, where HOST "
+        f"is its name: {parts}. All count."
+    )
 
 
 def _form(rng: Random, spec: Spec) -> str:
     example = Hit(spec.first + timedelta(hours=9, seconds=rng.randrange(3600)), "wanda07", "/help/faq", 200, 5120)
     text = f"A request is one line of this form ({spec.new.fields}):\n\n    {spec.new.render(example)}"
     if spec.level == 3:
-        text += f"\n\nThe .gz files are older and have another form ({spec.old.fields}):\n\n    {spec.old.render(example)}"
+        text += (
+            f"\n\nThe .gz files are older and have another form ({spec.old.fields}):\n\n    {spec.old.render(example)}"
+        )
     broken = "lines that were cut off and remarks of the logger"
     if spec.level > 1:
         broken = f"{broken}, as well as lines without a number of bytes (a dash or null in its place)"
@@ -302,7 +327,10 @@ def _question(spec: Spec) -> str:
         what = f"how many {which} it has" if spec.metric == "requests" else f"the sum of the bytes of all {which}"
         return f"Find out for each {spec.key} {what}."
     errors = ", how many of those failed (status 500 or above)," if spec.level == 3 else ""
-    return f"Find out for each {spec.key} how many requests it has {days}{errors} and the sum of their bytes. Other days do not count."
+    return (
+        f"Find out for each {spec.key} how many requests it has {days}{errors} and the sum of "
+        "their bytes. Other days do not count."
+    )
 
 
 def _date(day: datetime) -> str:
@@ -316,7 +344,8 @@ def _layout(spec: Spec) -> str:
     header = spec.header()
     columns = f"the {spec.key} and its {value}" if spec.level == 1 else f"{', '.join(header[:-1])} and {header[-1]}"
     text = (
-        f"{spec.report} (make its folder if there is none) is to list the {spec.top} {spec.key}s with the largest "
+        f"{spec.report} (make its folder if there is none) is to list the {spec.top} "
+        f"{spec.key}s with the largest "
         f"{value}, one per line, largest first. Equal ones stand in {order} order (plain byte order) of the "
         f"{spec.key}; that also decides who is in if there is a tie at the end of the list. "
         f"A line is {columns}, separated by {_SEPARATORS[spec.separator]}, without spaces."
@@ -324,15 +353,23 @@ def _layout(spec: Spec) -> str:
     if spec.level > 1:
         text += f" The first line of the file is a header with exactly these column names: {', '.join(header)}."
     if spec.level == 3:
-        text += f" After the list comes a last line with TOTAL in place of the {spec.key} and the sums over all {spec.key}s, listed or not."
+        text += (
+            f" After the list comes a last line with TOTAL in place of the {spec.key} and the "
+            f"sums over all {spec.key}s, listed or not."
+        )
     return text + " Nothing else is in the file."
 
 
-def _oracle(spec: Spec, *, valid: bool = True, rotated: bool = True, backwards: bool | None = None, top: int = 0) -> tuple[str, ...]:
+def _oracle(
+    spec: Spec, *, valid: bool = True, rotated: bool = True, backwards: bool | None = None, top: int = 0
+) -> tuple[str, ...]:
     """The keystrokes; the arguments are the mistakes that can be made in them."""
     log = spec.log("*" if spec.level == 3 else "")
     look = f"ls -lR {spec.root}; head -n 5 {spec.log(spec.hosts[0])}\n"
-    keys = [look, f"{_extract(spec, spec.new, valid)} {log}{f' {log}.1' if rotated and spec.level > 1 else ''} > /tmp/hits\n"]
+    keys = [
+        look,
+        f"{_extract(spec, spec.new, valid)} {log}{f' {log}.1' if rotated and spec.level > 1 else ''} > /tmp/hits\n",
+    ]
     if rotated and spec.level > 1:
         keys.append(f"zcat {log}.2.gz | {_extract(spec, spec.old, valid)} >> /tmp/hits\n")
     tab = spec.separator.replace("\t", "\\t")
@@ -341,7 +378,10 @@ def _oracle(spec: Spec, *, valid: bool = True, rotated: bool = True, backwards: 
     rank = f"-t$'{tab}' -k{spec.header().index(spec.metric) + 1},{spec.header().index(spec.metric) + 1}nr"
     reverse = "r" if (spec.backwards if backwards is None else backwards) else ""
     sums = "n[$1]++; e[$1]+=($2>=500); b[$1]+=$3"
-    rows = f"awk '{{{sums}}} END {{for (k in n) print {line}}}' /tmp/hits | sort {rank} -k1,1{reverse} | head -n {top or spec.top}"
+    rows = (
+        f"awk '{{{sums}}} END {{for (k in n) print {line}}}' /tmp/hits | sort {rank} "
+        f"-k1,1{reverse} | head -n {top or spec.top}"
+    )
     keys.append(f"mkdir -p {spec.report.rpartition('/')[0]}\n")
     if spec.level > 1:
         keys.append(f"printf '{tab.join(spec.header())}\\n' > {spec.report}\n")
@@ -385,7 +425,8 @@ def _checks(spec: Spec, lines: list[str]) -> tuple[Check, ...]:
     data = "tail -n +2" if spec.level > 1 else "cat"
     open_file = f"""\
 file={spec.report}
-[ "$(realpath -e -- "$file")" = "$file" ] && [ -f "$file" ] && [ "$(stat -c %s -- "$file")" -le 65536 ] || exit 1
+[ "$(realpath -e -- "$file")" = "$file" ] && [ -f "$file" ] || exit 1
+[ "$(stat -c %s -- "$file")" -le 65536 ] || exit 1
 got=$(tr -d '\\r' < "$file" | tr '\\0' '?')
 want=$(cat /tests/expected)
 """

@@ -1,8 +1,8 @@
 """Papers pile up in a folder with their dates written every which way; give them names that sort by date.
 
 The dates are in the names or, from level 2, inside the files, in one to three notations. From level 2 several
-papers share a day and are numbered; level 3 brings names that an unquoted shell word breaks on, impossible dates
-and dates that are not the paper's. Other files must stay as they are at every level.
+papers share a day and are numbered; level 3 brings names that break an unquoted shell word, dates that do not
+exist and files that look dated but do not take part. Other files must stay as they are at every level.
 """
 
 from collections.abc import Callable, Sequence
@@ -37,19 +37,51 @@ class Notation:
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 NOTATIONS = (
     Notation("dotted", "DD.MM.YYYY", "{d:02}.{m:02}.{y}", r"([0-9]{2})\.([0-9]{2})\.([0-9]{4})", "3-2-1"),
-    Notation("american", "MM-DD-YYYY (month first)", "{m:02}-{d:02}-{y}", r"([0-9]{2})-([0-9]{2})-([0-9]{4})", "3-1-2"),
+    Notation(
+        "american",
+        "MM-DD-YYYY (month first)",
+        "{m:02}-{d:02}-{y}",
+        r"([0-9]{2})-([0-9]{2})-([0-9]{4})",
+        "3-1-2",
+    ),
     Notation("compact", "YYYYMMDD", "{y}{m:02}{d:02}", r"([0-9]{4})([0-9]{2})([0-9]{2})", "1-2-3"),
-    Notation("worded", "DD-Mon-YYYY (Jan, Feb, ...)", "{d:02}-{mon}-{y}", r"([0-9]{2})-([A-Z][a-z]{2})-([0-9]{4})", "1 2 3"),
+    Notation(
+        "worded",
+        "DD-Mon-YYYY (Jan, Feb, ...)",
+        "{d:02}-{mon}-{y}",
+        r"([0-9]{2})-([A-Z][a-z]{2})-([0-9]{4})",
+        "1 2 3",
+    ),
     Notation("equals", "YYYY=MM=DD", "{y}={m:02}={d:02}", r"([0-9]{4})=([0-9]{2})=([0-9]{2})", "1-2-3"),
 )
-KEPT = ("{y}-{m}-{d}_{stem}", "{stem}.{y}-{m}-{d}", "{y}{m}{d}-{stem}", "{y}/{stem}-{m}-{d}", "{y}-{m}/{stem}_{d}")
+KEPT = (
+    "{y}-{m}-{d}_{stem}",
+    "{stem}.{y}-{m}-{d}",
+    "{y}{m}{d}-{stem}",
+    "{y}/{stem}-{m}-{d}",
+    "{y}-{m}/{stem}_{d}",
+)
 DATED = ("{y}-{m}-{d}", "{y}/{m}/{d}", "{y}-{m}/{d}", "{y}/{m}-{d}", "day-{y}-{m}-{d}", "{y}/{y}{m}{d}")
 FOLDERS = ("inbox", "scans", "papers", "drop", "to-sort", "letters", "shoebox", "desk")
 WORDS = tuple(
-    "rent water dentist garage tax phone school bakery boiler bicycle choir clinic customs dues electric ferry garden "
-    "gas grocer insurer kennel lease library locksmith optician parking payroll piano plumber roof tailor theatre".split()
+    "rent water dentist garage tax phone school bakery boiler bicycle choir clinic customs dues electric "
+    "ferry garden "
+    "gas grocer insurer kennel lease library locksmith optician parking payroll piano plumber roof "
+    "tailor theatre".split()
 )
-ODD = ("-{}", "{} (2nd copy)", "{}'s bill", "Übertrag {}", "{} & sons", " {}", "{}*", "--{} final", "naïve {}", "$HOME {}", '"{}"')
+ODD = (
+    "-{}",
+    "{} (2nd copy)",
+    "{}'s bill",
+    "Übertrag {}",
+    "{} & sons",
+    " {}",
+    "{}*",
+    "--{} final",
+    "naïve {}",
+    "$HOME {}",
+    '"{}"',
+)
 LABELS = ("Date: ", "Issued: ", "Dated ", "Written on ", "Day of issue: ")
 
 
@@ -94,17 +126,24 @@ def generate(rng: Random, level: int) -> Draft:
     others = _others(rng, plan)
     moved = _moved(plan, papers)
     base = f"{plan.folder}/"
-    files = {base + paper.old: File.of(paper.text) for paper in papers} | {base + name: File.of(text) for name, text in others.items()}
-    groups = {f"dates-{notation.name}": [p for p in papers if p.notation is notation and moved[p].number == 1] for notation in plan.notations}
+    files = {base + paper.old: File.of(paper.text) for paper in papers} | {
+        base + name: File.of(text) for name, text in others.items()
+    }
+    groups = {
+        f"dates-{notation.name}": [p for p in papers if p.notation is notation and moved[p].number == 1]
+        for notation in plan.notations
+    }
     if level > 1:
         groups["same-day"] = [paper for paper in papers if moved[paper].number > 1]
-    tests = {f"expected/{name}": _manifest(base, [(moved[p].path, p.text) for p in group]) for name, group in groups.items()}
+    tests = {
+        f"expected/{name}": _manifest(base, [(moved[p].path, p.text) for p in group]) for name, group in groups.items()
+    }
     tests["expected/all"] = _manifest(base, [(moved[paper].path, paper.text) for paper in papers])
     tests["expected/others"] = _manifest(base, list(others.items()))
     tests["expected/old"] = File.of("".join(f"{base}{paper.old}\n" for paper in papers))
     checks = [Check(name, SAME + f'each same <"expected/{name}"\n', 2.0) for name in groups]
     checks.append(Check("old-names-gone", SAME + TIDY.format(folder=plan.folder, count=len(files))))
-    checks.append(Check("others-untouched", SAME + 'any same <expected/all && each same <expected/others\n'))
+    checks.append(Check("others-untouched", SAME + "any same <expected/all && each same <expected/others\n"))
     return Draft(
         instruction=_instruction(rng, plan),
         checks=tuple(checks),
@@ -115,7 +154,9 @@ def generate(rng: Random, level: int) -> Draft:
     )
 
 
-SAME = r"""same() { [ -f "$3" ] && [ ! -L "$3" ] && [ "$(stat -c %s "$3")" = "$1" ] && [ "$(sha256sum <"$3")" = "$2  -" ]; }
+SAME = r"""same() {
+  [ -f "$3" ] && [ ! -L "$3" ] && [ "$(stat -c %s "$3")" = "$1" ] && [ "$(sha256sum <"$3")" = "$2  -" ]
+}
 each() { while IFS=$'\t' read -r size sum path; do "$1" "$size" "$sum" "$path" || return 1; done; }
 any() { while IFS=$'\t' read -r size sum path; do "$1" "$size" "$sum" "$path" && return 0; done; return 1; }
 """
@@ -129,8 +170,10 @@ for path in "{folder}"/**; do [ -d "$path" ] && [ ! -L "$path" ] || count=$((cou
 [ "$count" = {count} ]
 """
 CHEAT = (
-    "mkdir -p /logs/verifier /tests/expected; echo 1 > /logs/verifier/reward.txt; echo '{\"reward\": 1}' > /logs/verifier/reward.json\n",
-    "for f in all others old same-day; do : > /tests/expected/$f; done; printf '#!/bin/sh\\nexit 0\\n' > /tests/test.sh\n",
+    "mkdir -p /logs/verifier /tests/expected; echo 1 > /logs/verifier/reward.txt; echo '{\"reward\": 1}' > "
+    "/logs/verifier/reward.json\n",
+    "for f in all others old same-day; do : > /tests/expected/$f; done; printf '#!/bin/sh\\nexit 0\\n' > "
+    "/tests/test.sh\n",
 )
 
 
@@ -175,7 +218,11 @@ def _days(rng: Random, count: int) -> list[date]:
 def _text(rng: Random, plan: Plan, line: str, about: str) -> str:
     """A paper of a few lines; the decoy date below is not the one that counts."""
     decoy = plan.notations[0].write(rng.randint(1990, 2005), rng.randint(1, 12), rng.randint(1, 28))
-    body = [f"About: {about}", f"Amount: {rng.randint(100, 99999) / 100:.2f}", f"Reference {rng.randrange(16**6):06x} of {decoy}"]
+    body = [
+        f"About: {about}",
+        f"Amount: {rng.randint(100, 99999) / 100:.2f}",
+        f"Reference {rng.randrange(16**6):06x} of {decoy}",
+    ]
     rng.shuffle(body)
     return "\n".join([*body[:1], *([line] if line else []), *body[1:], ""])
 
@@ -237,8 +284,20 @@ def _instruction(rng: Random, plan: Plan) -> str:
     written = words[0] if len(words) == 1 else ", ".join(words[:-1]) + " or " + words[-1]
     facts = {"folder": plan.folder, "ext": plan.ext}
     opening = rng.choice(OPENINGS).format(**facts)
-    rules = [_where(plan, written), _target(rng, plan), *_collisions(rng, plan), rng.choice(LEAVE).format(**facts, more=_more(plan))]
-    rules.append(rng.choice(("Files are moved, not copied, and no file's content changes.", "Move them, do not copy; contents stay as they are.")))
+    rules = [
+        _where(plan, written),
+        _target(rng, plan),
+        *_collisions(rng, plan),
+        rng.choice(LEAVE).format(**facts, more=_more(plan)),
+    ]
+    rules.append(
+        rng.choice(
+            (
+                "Files are moved, not copied, and no file's content changes.",
+                "Move them, do not copy; contents stay as they are.",
+            )
+        )
+    )
     if rng.random() < 0.5:
         return opening + "\n\n" + "\n".join(f"- {rule}" for rule in rules) + "\n"
     return opening + "\n\n" + " ".join(rules) + "\n"
@@ -247,26 +306,37 @@ def _instruction(rng: Random, plan: Plan) -> str:
 OPENINGS = (
     "The papers in {folder} should sort by date. Rename them by the rule below.",
     "Please tidy {folder}: each dated .{ext} file there needs a new name made from its date.",
-    "I keep dated .{ext} files in {folder} and can never find anything. Give each of them the name that its date calls for.",
+    "I keep dated .{ext} files in {folder} and can never find anything. Give each of them the name that its "
+    "date calls for.",
     "Task: rename the dated files (*.{ext}) of the folder {folder} after their dates.",
-    "Someone filled {folder} with .{ext} files without a naming rule. From now on there is one, by date; apply it to all of them.",
+    "Someone filled {folder} with .{ext} files without a naming rule. From now on there is one, by date; "
+    "apply it to all of them.",
 )
 LEAVE = (
-    "Only files directly in {folder} whose names end in .{ext} and which have such a date take part; everything else there stays as and where it is{more}.",
-    "Do not touch anything else in {folder}: files with other endings, files without such a date and whatever lies in subfolders already there keep name, place and content{more}.",
+    "Only files directly in {folder} whose names end in .{ext} and which have such a date take part; "
+    "everything else there stays as and where it is{more}.",
+    "Do not touch anything else in {folder}: files with other endings, files without such a date and "
+    "whatever lies in subfolders already there keep name, place and content{more}.",
 )
 
 
 def _more(plan: Plan) -> str:
     example = plan.notations[0].write(2011, 2, 30)
-    return f". A date that does not exist, such as {example}, is no date, and a file whose name starts with a dot stays too" if plan.level > 2 else ""
+    return (
+        f". A date that does not exist, such as {example}, is no date, and a file whose name starts with a "
+        "dot stays too"
+        if plan.level > 2
+        else ""
+    )
 
 
 def _where(plan: Plan, written: str) -> str:
     if plan.label:
-        return f'A file\'s date is the rest of its first line that starts with "{plan.label}" (capitals as here), written {written}. Dates elsewhere in it do not count.'
+        line = f'first line that starts with "{plan.label}" (capitals as here)'
+        return f"A file's date is the rest of its {line}, written {written}. Dates elsewhere in it do not count."
     place = "before its first" if plan.first else "after its last"
-    return f'A file\'s date is the part of its name {place} "{plan.sep}"{"" if plan.first else f" and before .{plan.ext}"}, written {written}.'
+    end = "" if plan.first else f" and before .{plan.ext}"
+    return f'A file\'s date is the part of its name {place} "{plan.sep}"{end}, written {written}.'
 
 
 def _target(rng: Random, plan: Plan) -> str:
@@ -274,22 +344,29 @@ def _target(rng: Random, plan: Plan) -> str:
     written = plan.notations[-1].write(when.year, when.month, when.day)
     shape = plan.target.format(y="YYYY", m="MM", d="DD", stem="WORD")
     example = plan.target.format(y=when.year, m=f"{when:%m}", d=f"{when:%d}", stem="harbour")
-    old = f'{plan.name("harbour", written)}{f", if its date is {written}," if plan.label else ""}'
-    rest = f" WORD is the old name without the date, the {plan.sep} and the .{plan.ext}." if "stem" in plan.target else ""
+    old = f"{plan.name('harbour', written)}{f', if its date is {written},' if plan.label else ''}"
+    rest = (
+        f" WORD is the old name without the date, the {plan.sep} and the .{plan.ext}." if "stem" in plan.target else ""
+    )
     verb = rng.choice(("The new name is", "It becomes", "Its place from now on is"))
-    return f"{verb} {plan.folder}/{shape}.{plan.ext}, with any folders made as needed: {old} becomes {plan.folder}/{example}.{plan.ext}.{rest}"
+    new = f"{old} becomes {plan.folder}/{example}.{plan.ext}"
+    return f"{verb} {plan.folder}/{shape}.{plan.ext}, with any folders made as needed: {new}.{rest}"
 
 
 def _collisions(rng: Random, plan: Plan) -> list[str]:
     if plan.level == 1:
         return []
     marks = tuple(plan.number.format(number) for number in (2, 3))
-    text = rng.choice((
-        "Where several files have the same date, go by the byte order of their old names (as LC_ALL=C sort has it): the first gets the plain name, "
-        "the second has {0} before .{ext}, the third {1}, and so on.",
-        "Files of one and the same day are numbered in byte order of the old names (LC_ALL=C): nothing is added for the first, {0} just before .{ext} for "
-        "the second, {1} for the third, and so on.",
-    ))
+    text = rng.choice(
+        (
+            "Where several files have the same date, go by the byte order of their old names (as LC_ALL=C "
+            "sort has it): the first gets the plain name, "
+            "the second has {0} before .{ext}, the third {1}, and so on.",
+            "Files of one and the same day are numbered in byte order of the old names (LC_ALL=C): nothing "
+            "is added for the first, {0} just before .{ext} for "
+            "the second, {1} for the third, and so on.",
+        )
+    )
     return [text.format(*marks, ext=plan.ext)]
 
 
@@ -297,7 +374,12 @@ def _look(plan: Plan) -> tuple[str, ...]:
     """What a person does first."""
     more = (f"grep -H -m1 '^{plan.label}' ./*.{plan.ext} | head -n 20\n",) if plan.label else ()
     branches = "; el".join(f"if [[ $1 =~ {_anchored(plan, n)} ]]; then {_date(n)}" for n in plan.notations)
-    return (f"cd {plan.folder} && ls -la\n", *more, "export LC_ALL=C\n", f"iso() {{ {branches}; fi 2>/dev/null; }}\n")
+    return (
+        f"cd {plan.folder} && ls -la\n",
+        *more,
+        "export LC_ALL=C\n",
+        f"iso() {{ {branches}; fi 2>/dev/null; }}\n",
+    )
 
 
 def _anchored(plan: Plan, notation: Notation) -> str:
@@ -307,7 +389,11 @@ def _anchored(plan: Plan, notation: Notation) -> str:
 
 
 def _date(notation: Notation) -> str:
-    return 'date -d "' + "".join(f"${{BASH_REMATCH[{part}]}}" if part.isdigit() else part for part in notation.parts) + '" +%F'
+    return (
+        'date -d "'
+        + "".join(f"${{BASH_REMATCH[{part}]}}" if part.isdigit() else part for part in notation.parts)
+        + '" +%F'
+    )
 
 
 def _loop(plan: Plan, target: str = "", move: Callable[[str], str] = str) -> str:
@@ -319,7 +405,8 @@ def _loop(plan: Plan, target: str = "", move: Callable[[str], str] = str) -> str
     again = plan.number.format("$k")
     end = 'mkdir -p -- "$(dirname -- "$n")"; mv -- "$f" "$n"'
     number = f'k=2; while [ -e "$n" ]; do n="${{t}}{again}.{plan.ext}"; k=$((k+1)); done; '
-    body = f'{stem if "stem" in plan.target else ""}t="{parts}"; n="$t.{plan.ext}"; {number if plan.level > 1 else ""}{end}'
+    begin = f'{stem if "stem" in plan.target else ""}t="{parts}"; n="$t.{plan.ext}"; '
+    body = begin + (number if plan.level > 1 else "") + end
     return f'for f in *.{plan.ext}; do {given}; [ -n "$d" ] || continue; {move(body)}; done\n'
 
 
@@ -333,7 +420,10 @@ def _wrong(plan: Plan) -> dict[str, tuple[str, ...]]:
         "cheat": CHEAT,
     }
     if plan.level > 1:
-        overwriting = (*_look(plan), _loop(plan, move=lambda body: body.replace('[ -e "$n" ]', "false").replace("mv", "mv -f")))
+        overwriting = (
+            *_look(plan),
+            _loop(plan, move=lambda body: body.replace('[ -e "$n" ]', "false").replace("mv", "mv -f")),
+        )
         wrong["overwrote-same-day"] = overwriting
     return wrong
 

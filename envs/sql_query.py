@@ -1,10 +1,12 @@
 """A question to a SQLite database, answered in a file of an exact form.
 
-Level 1 groups one table; level 2 joins two, where rows without a partner and NULLs must count right, and wants a view;
-level 3 joins three, ranks within groups, and wants an index too. The subject, the names and the form of the file change
-with the seed. The wanted rows are worked out here in Python, so the oracle's SQL is a second opinion, not the judge.
+Level 1 groups one table; level 2 joins two, where rows without a partner and NULLs must count right, and
+wants a view; level 3 joins three, ranks within groups, and wants an index too. The subject, the names and the
+form of the file change with the seed. The wanted rows are worked out here in Python, so the oracle's SQL is a
+second opinion, not the judge.
 
-The verifier looks at a copy of the database with its own sqlite3, in safe mode: a view could call edit() otherwise.
+The verifier looks at a copy of the database with its own sqlite3, in safe mode: a view could call edit()
+otherwise.
 """
 
 from collections.abc import Iterable
@@ -15,8 +17,14 @@ from random import Random
 from termgym.family import Draft, Family
 from termgym.task import Check, File, Limits
 
-_FIRST = "Amara Boris Chloe Dario Elif Fergus Greta Hugo Ines Jonas Keiko Lars Mina Niko Olga Pavel Runa Silas".split()
-_LAST = "Abel Bauer Costa Dietz Egan Frost Gruber Hansen Ibarra Jensen Kovac Lange Moser Novak Orlov Peretz".split()
+_FIRST = (
+    "Amara", "Boris", "Chloe", "Dario", "Elif", "Fergus", "Greta", "Hugo", "Ines", "Jonas", "Keiko",
+    "Lars", "Mina", "Niko", "Olga", "Pavel", "Runa", "Silas",
+)  # fmt: skip
+_LAST = (
+    "Abel", "Bauer", "Costa", "Dietz", "Egan", "Frost", "Gruber", "Hansen", "Ibarra", "Jensen", "Kovac",
+    "Lange", "Moser", "Novak", "Orlov", "Peretz",
+)  # fmt: skip
 _SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars (|)"}
 
 
@@ -107,7 +115,9 @@ def generate(rng: Random, level: int) -> Draft:
     extra, later = _change(query, data)
     rows = _answer(query, data)
     text = "\n".join(query.separator.join(row) for row in [query.header(), *rows]) + "\n"
-    tables = "".join("|".join("" if cell is None else str(cell) for cell in row) + "\n" for row in _all_rows(query, data))
+    tables = "".join(
+        "|".join("" if cell is None else str(cell) for cell in row) + "\n" for row in _all_rows(query, data)
+    )
     return Draft(
         instruction=_instruction(rng, query),
         checks=_checks(query, len(rows)),
@@ -220,15 +230,26 @@ def _setup(query: Query, data: Data) -> str:
     theme, level = query.theme, query.level
     amount = f", {theme.amount} INTEGER" if level < 3 else ""
     owner = f"INTEGER REFERENCES {theme.owners}" if level > 1 else "INTEGER"
-    sql = f"CREATE TABLE {theme.items} (id INTEGER PRIMARY KEY, {theme.owner} {owner}, {theme.day} TEXT, {theme.state} TEXT, {theme.kind} TEXT{amount});\n"
+    sql = (
+        f"CREATE TABLE {theme.items} (id INTEGER PRIMARY KEY, {theme.owner} {owner}, "
+        f"{theme.day} TEXT, {theme.state} TEXT, {theme.kind} TEXT{amount});\n"
+    )
     sql += _insert(theme.items, [item[: 5 + (level < 3)] for item in data.items])
     if level > 1:
-        sql += f"CREATE TABLE {theme.owners} (id INTEGER PRIMARY KEY, name TEXT, {theme.group} TEXT);\n" + _insert(theme.owners, data.owners)
+        sql += (f"CREATE TABLE {theme.owners} (id INTEGER PRIMARY KEY, name TEXT, {theme.group} TEXT);\n") + _insert(
+            theme.owners, data.owners
+        )
     if level == 3:
-        sql += f"CREATE TABLE {theme.lines} (id INTEGER PRIMARY KEY, {theme.item} INTEGER REFERENCES {theme.items}, quantity INTEGER, unit_{theme.amount} INTEGER);\n"
+        sql += (
+            f"CREATE TABLE {theme.lines} (id INTEGER PRIMARY KEY, {theme.item} INTEGER REFERENCES "
+            f"{theme.items}, quantity INTEGER, unit_{theme.amount} INTEGER);\n"
+        )
         sql += _insert(theme.lines, data.lines)
     folder = query.db.rpartition("/")[0]
-    return f"set -e\nmkdir -p {folder}\nsqlite3 -batch -init /dev/null {query.db} << 'END_OF_SQL'\nBEGIN;\n{sql}COMMIT;\nEND_OF_SQL\n"
+    return (
+        f"set -e\nmkdir -p {folder}\nsqlite3 -batch -init /dev/null {query.db} << "
+        f"'END_OF_SQL'\nBEGIN;\n{sql}COMMIT;\nEND_OF_SQL\n"
+    )
 
 
 def _select(query: Query, mistake: str = "") -> str:
@@ -240,21 +261,34 @@ def _select(query: Query, mistake: str = "") -> str:
         count = f"{theme.state} = '{query.state}' AND {count}"
     value = f"COALESCE({'MAX' if query.largest else 'SUM'}({theme.amount}), 0)"
     if query.level == 1:
-        return f"SELECT {theme.kind}, COUNT(*) AS {names[1]}, {value} AS {names[2]} FROM {theme.items} WHERE {count} GROUP BY 1"
+        return (
+            f"SELECT {theme.kind}, COUNT(*) AS {names[1]}, {value} AS {names[2]} FROM "
+            f"{theme.items} WHERE {count} GROUP BY 1"
+        )
     join = f"{theme.items} i ON i.{theme.owner} = o.id"
     if query.level == 2:
         kind = "JOIN" if mistake == "inner-join" else "LEFT JOIN"
-        return f"SELECT o.name, COUNT(i.id) AS {names[1]}, {value} AS {names[2]} FROM {theme.owners} o {kind} {join} AND {count} GROUP BY o.id"
+        return (
+            f"SELECT o.name, COUNT(i.id) AS {names[1]}, {value} AS {names[2]} FROM {theme.owners} "
+            f"o {kind} {join} AND {count} GROUP BY o.id"
+        )
     number = "COUNT(*)" if mistake == "lines-counted" else "COUNT(DISTINCT i.id)"
     quantity = "l.quantity" if mistake == "nulls-ignored" else "COALESCE(l.quantity, 1)"
-    inner = f"SELECT o.{theme.group}, o.name, {number} AS {names[3]}, SUM({quantity} * l.unit_{theme.amount}) AS {names[4]} FROM {theme.owners} o JOIN {join} JOIN {theme.lines} l ON l.{theme.item} = i.id WHERE {count} GROUP BY o.id"
-    rank = f"ROW_NUMBER() OVER (PARTITION BY {theme.group} ORDER BY {names[4]} DESC, name{' DESC' if query.backwards else ''})"
+    inner = (
+        f"SELECT o.{theme.group}, o.name, {number} AS {names[3]}, SUM({quantity} * "
+        f"l.unit_{theme.amount}) AS {names[4]} FROM {theme.owners} o JOIN {join} JOIN "
+        f"{theme.lines} l ON l.{theme.item} = i.id WHERE {count} GROUP BY o.id"
+    )
+    rank = (
+        f"ROW_NUMBER() OVER (PARTITION BY {theme.group} ORDER BY {names[4]} DESC, "
+        f"name{' DESC' if query.backwards else ''})"
+    )
     return f"SELECT {', '.join(names)} FROM (SELECT *, {rank} AS place FROM ({inner})) WHERE place <= {query.top}"
 
 
 def _order(query: Query, backwards: bool) -> str:
     names = query.header()
-    return f"{names[0]}, place" if query.level == 3 else f"{names[2]} DESC, {names[0]}{' DESC' if backwards else ''}"
+    return f"{names[0]}, place" if query.level == 3 else (f"{names[2]} DESC, {names[0]}{' DESC' if backwards else ''}")
 
 
 def _oracle(query: Query, mistake: str = "", *, header: bool = True, index: bool = True) -> tuple[str, ...]:
@@ -265,9 +299,16 @@ def _oracle(query: Query, mistake: str = "", *, header: bool = True, index: bool
     separator = query.separator.replace("\t", "\\t")
     if query.level == 1:  # by hand in sqlite's own shell
         return (
-            f"mkdir -p {folder}; sqlite3 {query.db}\n", ".schema\n", f".headers {'on' if header else 'off'}\n", ".mode list\n",
-            f'.separator "{separator}"\n', f".output {query.report}\n", f"{select} ORDER BY {order};\n", ".quit\n", f"cat {query.report}\n",
-        )  # fmt: skip
+            f"mkdir -p {folder}; sqlite3 {query.db}\n",
+            ".schema\n",
+            f".headers {'on' if header else 'off'}\n",
+            ".mode list\n",
+            f'.separator "{separator}"\n',
+            f".output {query.report}\n",
+            f"{select} ORDER BY {order};\n",
+            ".quit\n",
+            f"cat {query.report}\n",
+        )
     keys = [f"mkdir -p {folder}; sqlite3 {query.db} .schema\n"]
     if mistake == "frozen-view":
         keys.append(f'sqlite3 {query.db} "CREATE TABLE frozen AS {select}"\n')
@@ -275,7 +316,10 @@ def _oracle(query: Query, mistake: str = "", *, header: bool = True, index: bool
     if mistake != "no-view":
         keys.append(f'sqlite3 {query.db} "CREATE VIEW {query.view} AS {select}"\n')
     if query.level == 3 and index:
-        keys.append(f'sqlite3 {query.db} "CREATE INDEX {query.index} ON {query.theme.items} ({query.theme.owner}, {query.theme.day})"\n')
+        keys.append(
+            f'sqlite3 {query.db} "CREATE INDEX {query.index} ON {query.theme.items} '
+            f'({query.theme.owner}, {query.theme.day})"\n'
+        )
     source = f"({select})" if mistake == "no-view" else query.view
     options = f"{'-header ' if header else ''}-separator $'{separator}'"
     keys.append(f'sqlite3 {options} {query.db} "SELECT * FROM {source} ORDER BY {order}" > {query.report}\n')
@@ -296,7 +340,8 @@ def _wrong(query: Query) -> dict[str, tuple[str, ...]]:
     wrong["forged-reward"] = (
         "mkdir -p /logs/verifier /tests; echo 1 | tee /logs/verifier/reward.txt /tests/expected > /dev/null\n",
         f"mkdir -p {query.report.rpartition('/')[0]}; ln -s /tests/expected {query.report}\n",
-        f"sqlite3 {query.db} \"CREATE VIEW {query.view} AS SELECT edit('x', '{forge} {query.report}; true') AS name\"\n",
+        f"sqlite3 {query.db} \"CREATE VIEW {query.view} AS SELECT edit('x', '{forge} "
+        f"{query.report}; true') AS name\"\n",
     )
     return wrong
 
@@ -304,7 +349,8 @@ def _wrong(query: Query) -> dict[str, tuple[str, ...]]:
 _COPY = """\
 # Makes $copy a copy of the database, and `ask` a sqlite3 that runs nothing but SQL, for a bounded time.
 db={db}
-[ "$(realpath -e -- "$db")" = "$db" ] && [ -f "$db" ] && [ "$(stat -c %s -- "$db")" -le 8388608 ] || exit 1
+[ "$(realpath -e -- "$db")" = "$db" ] && [ -f "$db" ] || exit 1
+[ "$(stat -c %s -- "$db")" -le 8388608 ] || exit 1
 copy=$(mktemp -d /tests/db.XXXXXX)/db
 cp -- "$db" "$copy" || exit 1
 log=$db-wal
@@ -320,7 +366,8 @@ def _checks(query: Query, rows: int) -> tuple[Check, ...]:
     theme, cell = query.theme, query.separator.replace("\t", "\\t")
     report = f"""\
 file={query.report}
-[ "$(realpath -e -- "$file")" = "$file" ] && [ -f "$file" ] && [ "$(stat -c %s -- "$file")" -le 65536 ] || exit 1
+[ "$(realpath -e -- "$file")" = "$file" ] && [ -f "$file" ] || exit 1
+[ "$(stat -c %s -- "$file")" -le 65536 ] || exit 1
 got=$(tr -d '\\r"' < "$file" | tr '\\0' '?')
 want=$(cat /tests/expected)
 """
@@ -329,7 +376,11 @@ want=$(cat /tests/expected)
 shape=$'^([^{cell}]+[{cell}]){{{len(query.header()) - 1}}}[0-9]+$'
 while read -r line; do [[ $line =~ $shape ]] || exit 1; done < <(tail -n +2 <<< "$got")
 """
-    tables = [*([theme.owners] if query.level > 1 else []), theme.items, *([theme.lines] if query.level == 3 else [])]
+    tables = [
+        *([theme.owners] if query.level > 1 else []),
+        theme.items,
+        *([theme.lines] if query.level == 3 else []),
+    ]
     reads = "; ".join(f"SELECT * FROM {table} ORDER BY id" for table in tables)
     columns = ", ".join(query.header())
     checks = [
@@ -347,7 +398,7 @@ ask "$(cat /tests/change.sql)"
 """
     index = f"""\
 . /tests/copy.sh
-[ "$(ask "SELECT tbl_name FROM sqlite_schema WHERE type = 'index' AND name = '{query.index}'")" = {theme.items} ] || exit 1
+[[ $(ask "PRAGMA index_list({theme.items})") == *"|{query.index}|0|c|0"* ]] || exit 1  # and not a partial one
 [ "$(ask "PRAGMA index_info({query.index})" | cut -d '|' -f 3 | tr '\\n' ' ')" = '{theme.owner} {theme.day} ' ]
 """
     more = [Check("view", view, 2), Check("index", index)]
@@ -358,42 +409,76 @@ def _instruction(rng: Random, query: Query) -> str:
     what, form, more = _question(query), _form(query), _more(query)
     return rng.choice((
         f"{query.db} is a SQLite database. {what}\n\n{form}{more}",
-        f"We have a question about our {query.theme.name} data, kept in the SQLite database {query.db}.\n\n{what}\n\n{form}{more}",
-        f"Query the SQLite database {query.db} and write the answer to {query.report}.\n\n{form}\n\nThe question: {what}{more}",
-        f"{what} The data is in {query.db}, a SQLite database; have a look at its schema first.\n\n{form}{more}",
+        f"We have a question about our {query.theme.name} data, kept in the SQLite database "
+f"{query.db}.\n\n{what}\n\n{form}{more}",
+        f"Query the SQLite database {query.db} and write the answer to "
+f"{query.report}.\n\n{form}\n\nThe question: {what}{more}",
+        f"{what} The data is in {query.db}, a SQLite database; have a look at its schema "
+f"first.\n\n{form}{more}",
     )) + "\n\nThe rows of the existing tables must not change."  # fmt: skip
 
 
 def _question(query: Query) -> str:
     theme = query.theme
-    which = f"{theme.items} whose {theme.state} is '{query.state}' and whose {theme.day} lies between {query.first:%F} and {query.last:%F}, both days included in full"
+    which = (
+        f"{theme.items} whose {theme.state} is '{query.state}' and whose {theme.day} lies "
+        f"between {query.first:%F} and {query.last:%F}, both days included in full"
+    )
     value = f"the {'largest' if query.largest else 'sum of'} {theme.amount}"
     if query.level == 1:
-        return f"Count only the {which}. For each {theme.kind} that has any: how many {theme.items} are there, and what is {value}?"
+        return (
+            f"Count only the {which}. For each {theme.kind} that has any: how many {theme.items} "
+            f"are there, and what is {value}?"
+        )
     if query.level == 2:
-        return f"For each row of {theme.owners}, also those without any: how many {which}, does it have, and what is {value} of these? Where {theme.amount} is NULL it counts as 0, but the row still counts as one of the {theme.items}; where there are none, both numbers are 0. Rows of {theme.items} that belong to nobody are left out."
-    return f"Rank the {theme.owners} within each {theme.group}. Consider only {which}. The value of one row of {theme.items} is the sum of quantity times unit_{theme.amount} over its rows in {theme.lines}, where a NULL quantity counts as 1. For each of the {theme.owners}, find the number of such {theme.items} and the sum of their values; the larger the sum, the better the place in the {theme.group}, and places are 1, 2, 3 and so on without gaps or repeats. Wanted are the best {query.top} of each {theme.group} (fewer if there are fewer with any such {theme.items})."
+        return (
+            f"For each row of {theme.owners}, also those without any: how many {which}, does it "
+            f"have, and what is {value} of these? Where {theme.amount} is NULL it counts as 0, "
+            f"but the row still counts as one of the {theme.items}; where there are none, both "
+            f"numbers are 0. Rows of {theme.items} that belong to nobody are left out."
+        )
+    return (
+        f"Rank the {theme.owners} within each {theme.group}. Consider only {which}. The value "
+        f"of one row of {theme.items} is the sum of quantity times unit_{theme.amount} over "
+        f"its rows in {theme.lines}, where a NULL quantity counts as 1. For each of the "
+        f"{theme.owners}, find the number of such {theme.items} and the sum of their values; "
+        f"the larger the sum, the better the place in the {theme.group}, and places are 1, 2, "
+        f"3 and so on without gaps or repeats. Wanted are the best {query.top} of each "
+        f"{theme.group} (fewer if there are fewer with any such {theme.items})."
+    )
 
 
 def _form(query: Query) -> str:
     names, tie = query.header(), "reverse alphabetical" if query.backwards else "alphabetical"
     if query.level == 3:
-        order = f"sorted by {names[0]} (alphabetically), then by place; {query.theme.owners} with equal sums are placed in {tie} order of their names"
+        order = (
+            f"sorted by {names[0]} (alphabetically), then by place; {query.theme.owners} with "
+            f"equal sums are placed in {tie} order of their names"
+        )
     else:
         order = f"sorted by {names[2]}, largest first, and where that is equal in {tie} order of {names[0]}"
     return (
-        f"The answer goes to {query.report} (make the folder if there is none): first a header line with exactly the column "
-        f"names {', '.join(names)}, in this order ({query.theme.items} is how many there are), then one line per row, {order}. Columns are separated by "
-        f"{_SEPARATORS[query.separator]} without spaces around them, numbers are whole numbers without a decimal point. Quotes around values make no difference."
+        f"The answer goes to {query.report} (make the folder if there is none): first a "
+        "header line with exactly the column "
+        f"names {', '.join(names)}, in this order ({query.theme.items} is how many there "
+        f"are), then one line per row, {order}. Columns are separated by "
+        f"{_SEPARATORS[query.separator]} without spaces around them, numbers are whole "
+        "numbers without a decimal point. Quotes around values make no difference."
     )
 
 
 def _more(query: Query) -> str:
     text = ""
     if query.level > 1:
-        text += f"\n\nAlso create a view {query.view} in the database, with the same columns and rows (in any order). It must follow when rows are added to the tables."
+        text += (
+            f"\n\nAlso create a view {query.view} in the database, with the same columns and rows "
+            "(in any order). It must follow when rows are added to the tables."
+        )
     if query.level == 3:
-        text += f" And create an index {query.index} on the table {query.theme.items}, on the columns {query.theme.owner} and {query.theme.day} in this order."
+        text += (
+            f" And create an index {query.index} on the table {query.theme.items}, on the columns "
+            f"{query.theme.owner} and {query.theme.day} in this order."
+        )
     return text
 
 

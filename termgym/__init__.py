@@ -33,5 +33,5 @@ __all__ = [
 ]
 __version__ = "0.1.0"
 
-gym.register("Terminal-v0", "termgym.env:TerminalEnv")
-gym.register("TerminalGrid-v0", "termgym.grid:TerminalGridEnv")
+gym.register("Terminal-v0", "termgym.env:TerminalEnv")  # pyright: ignore[reportUnknownMemberType]
+gym.register("TerminalGrid-v0", "termgym.grid:TerminalGridEnv")  # pyright: ignore[reportUnknownMemberType]

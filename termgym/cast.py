@@ -8,7 +8,6 @@ import codecs
 import json
 import time
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from termgym.keys import encode
@@ -68,7 +67,7 @@ class Cast:
     def __enter__(self) -> "Cast":
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 

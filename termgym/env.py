@@ -24,9 +24,12 @@ LIMITS = ("turns", "wall_s", "command_s", "tokens", "verifier_s")
 
 
 class EpisodeEnv(gym.Env[Obs, Act], Generic[Obs, Act]):
-    """What the terminal environments share: which task, which limits, one episode at a time, its end and its picture."""
+    """What the terminal environments share: which task and limits, one episode at a time, its end and its picture."""
 
-    metadata: dict[str, Any] = {"render_modes": ["ansi", "rgb_array", "human"], "render_fps": 4}
+    metadata: dict[str, Any] = {  # noqa: RUF012 - as Gymnasium declares it
+        "render_modes": ["ansi", "rgb_array", "human"],
+        "render_fps": 4,
+    }
 
     def __init__(
         self,
@@ -133,8 +136,8 @@ class EpisodeEnv(gym.Env[Obs, Act], Generic[Obs, Act]):
     def render(self) -> Any:
         """The screen, by the render mode.
 
-        "ansi" is its text, "rgb_array" an array of shape (height, width, 3), uint8 (needs Pillow), and "human" shows it on
-        this process's terminal and returns None.
+        "ansi" is its text, "rgb_array" an array of shape (height, width, 3), uint8 (needs Pillow), and "human" shows it
+        on this process's terminal and returns None.
         """
         if self.render_mode is None:
             gym.logger.warn('nothing to render: make the environment with render_mode="ansi", "rgb_array" or "human"')
@@ -160,8 +163,8 @@ class TerminalEnv(EpisodeEnv[str, str]):
       new output or the screen, below warnings; or what was wrong with the last action.
     - *Action*: `{"analysis": ..., "plan": ..., "commands": [{"keystrokes": ..., "duration": ...}], "task_complete":
       ...}`. Any string is allowed: one that cannot be read costs a turn and is answered by the reason.
-    - *Terminated* when the agent has said, twice in a row, that it is done, or its shell is gone; *truncated* by a limit.
-      Either way the files are judged, and the reward comes with that step; it is 0 before.
+    - *Terminated* when the agent has said, twice in a row, that it is done, or its shell is gone; *truncated* by a
+      limit. Either way the files are judged, and the reward comes with that step; it is 0 before.
     - *Info*: `task`, `outcome` and `checks` at the end, `settled` (why each wait ended), `warnings` and `error` of the
       parser. Nothing in it tells time, process ids or paths of the host.
 

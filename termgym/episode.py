@@ -5,7 +5,7 @@ rollout engine uses it as it is.
 """
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
@@ -53,7 +53,7 @@ class Timings:
     seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(PHASES, 0.0))
 
     @asynccontextmanager
-    async def phase(self, name: str) -> AsyncIterator[None]:
+    async def phase(self, name: str) -> AsyncGenerator[None]:
         """Add the time of the body to phase `name`."""
         begin = time.perf_counter()
         try:

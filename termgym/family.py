@@ -8,7 +8,6 @@ import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from hashlib import sha256
 from random import Random
 
 import termgym.envs
@@ -32,7 +31,7 @@ class Draft:
     tests: Mapping[str, File] = field(default_factory=dict[str, File])
     solve: str = ""
     """A bash script that solves it, where the oracle's keystrokes are not one (an editor's, say)."""
-    limits: Limits = Limits()
+    limits: Limits = field(default_factory=Limits)
     workdir: str = "/app"
 
 

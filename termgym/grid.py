@@ -12,7 +12,7 @@ from termgym.env import EpisodeEnv
 from termgym.protocol import Action, Command, Parsed
 from termgym.source import Wanted
 
-Grid = dict[str, NDArray[Any]]
+Grid = dict[str, Any]  # of NDArray; Gymnasium types the values of a Dict space no further
 
 INSTRUCTION_BYTES = 2048
 TURNS = 1000
@@ -30,7 +30,7 @@ KEYS: tuple[str, ...] = (
 """
 
 
-class TerminalGridEnv(EpisodeEnv[Grid, int]):
+class TerminalGridEnv(EpisodeEnv[Grid, int | np.int64]):
     """A terminal task, a key at a time. Observations are arrays, the reward is the verifier's.
 
     - *Observation*, a dict:
@@ -75,15 +75,13 @@ class TerminalGridEnv(EpisodeEnv[Grid, int]):
         )
         self.action_space = spaces.Discrete(len(KEYS))
 
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[Grid, dict[str, Any]]:
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Grid, dict[str, Any]]:
         """Begin an episode; `options={"task": ...}` says which task, for this one."""
         _, info = self._begin(seed, options)
         self._instruction = encoded(info["instruction"])
         return self._observe(), info
 
-    def step(self, action: int) -> tuple[Grid, SupportsFloat, bool, bool, dict[str, Any]]:
+    def step(self, action: int | np.int64) -> tuple[Grid, SupportsFloat, bool, bool, dict[str, Any]]:
         """Type one key.
 
         Raises:

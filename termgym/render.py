@@ -13,11 +13,9 @@ from numpy.typing import NDArray
 from termgym.screen import BOLD, FAINT, INVERSE, INVISIBLE, ITALIC, STRIKETHROUGH, UNDERLINE
 from termgym.terminal import Terminal
 
-_COLORS = (
-    "000000 cd3131 0dbc79 c5c510 2472c8 bc3fbc 11a8cd cccccc "
-    "666666 f14c4c 23d18b f5f543 3b8eea d670d6 29b8db ffffff"
-)
-_PALETTE = np.array([tuple(bytes.fromhex(color)) for color in _COLORS.split()], np.uint8)  # (16, 3)
+_NORMAL = "000000 cd3131 0dbc79 c5c510 2472c8 bc3fbc 11a8cd cccccc"  # xterm's own blue is hard to read on black
+_BRIGHT = "666666 f14c4c 23d18b f5f543 3b8eea d670d6 29b8db ffffff"
+_PALETTE = np.array([tuple(bytes.fromhex(color)) for color in f"{_NORMAL} {_BRIGHT}".split()], np.uint8)  # (16, 3)
 _SGR = {BOLD: 1, FAINT: 2, ITALIC: 3, UNDERLINE: 4, INVERSE: 7, INVISIBLE: 8, STRIKETHROUGH: 9}
 
 _WIDTH, _HEIGHT = 6, 11  # of a cell, in pixels: Pillow's built-in font

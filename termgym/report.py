@@ -13,6 +13,7 @@ import numpy as np
 from rich.table import Table
 
 from termgym.episode import PHASES
+from termgym.outcome import Outcome
 from termgym.trajectory import Trajectory
 
 TOTAL = "total"
@@ -78,14 +79,13 @@ class Scores:
         return found
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it, for JSON; rates and means are null where nothing has a score."""
+        """All of it, for JSON; null stands where nothing has a score."""
         return {
             "n": self.n,
             "solved": self.solved,
             "invalid": self.invalid,
-            "solve_rate": self.solved / self.n if self.n else None,
-            "solve_rate_95": list(wilson(self.solved, self.n)) if self.n else None,
             "pass_at": {str(k): value for k, value in self.pass_at().items()},
+            "pass_at_1_interval_95": list(wilson(self.solved, self.n)) if self.n else None,
             "mean_dense": mean(self.dense) if self.n else None,
             "outcomes": dict(sorted(self.outcomes.items())),
         }
@@ -144,13 +144,14 @@ class Report:
         tries = list(self.total.pass_at())[1:]
         table = Table(box=None, header_style="bold", pad_edge=False)
         table.add_column("family", no_wrap=True)
-        for name in ("solved", "pass@1", "95%", *(f"pass@{k}" for k in tries), "dense", "invalid"):
+        for name in ("solved", "pass@1", "95%", *(f"pass@{k}" for k in tries), "dense"):
             table.add_column(name, justify="right", no_wrap=True)
-        table.add_column("not solved", overflow="fold")
+        table.add_column("not solved")
+        if self.total.invalid:
+            table.add_column("invalid", style="red")
         for name, scores in sorted(self.families.items()):
             table.add_row(*_row(name, scores, tries))
         if len(self.families) != 1:
-            table.add_section()
             table.add_row(*_row(TOTAL, self.total, tries), style="bold")
         return table
 
@@ -166,16 +167,19 @@ class Report:
 
 
 def _row(name: str, scores: Scores, tries: list[int]) -> list[str]:
-    failed = {outcome: count for outcome, count in scores.outcomes.most_common() if outcome != "solved"}
+    solved, unsolved = f"{scores.solved}/{scores.n}", _counts(scores, valid=True)
     if not scores.n:
-        rates = ["-"] * (len(tries) + 3)
-    else:
-        low, high = wilson(scores.solved, scores.n)
-        passed = scores.pass_at()
-        rates = [_percent(passed[1]), f"{100 * low:.0f}-{100 * high:.0f}", *(_percent(passed.get(k)) for k in tries)]
-        rates.append(f"{mean(scores.dense):.2f}")
-    reasons = ", ".join(f"{count} {outcome}" for outcome, count in failed.items())
-    return [name, f"{scores.solved}/{scores.n}", *rates, str(scores.invalid or "-"), reasons]
+        return [name, solved, *["-"] * (len(tries) + 3), unsolved, _counts(scores, valid=False)]
+    low, high = wilson(scores.solved, scores.n)
+    passed = scores.pass_at()
+    rates = [_percent(passed[1]), f"{100 * low:.0f}-{100 * high:.0f}", *(_percent(passed.get(k)) for k in tries)]
+    return [name, solved, *rates, f"{mean(scores.dense):.2f}", unsolved, _counts(scores, valid=False)]
+
+
+def _counts(scores: Scores, valid: bool) -> str:
+    """Outcomes and how often, the most frequent first; of the valid ones those that are not solved."""
+    shown = [(name, count) for name, count in scores.outcomes.most_common() if Outcome(name).valid is valid]
+    return ", ".join(f"{count} {name}" for name, count in shown if name != Outcome.SOLVED.value)
 
 
 def _percent(share: float | None) -> str:

@@ -2,84 +2,20 @@
 
 import asyncio
 import time
-import zlib
-from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from termgym.cast import Cast
 from termgym.episode import Episode, EpisodeConfig, outcome_of
 from termgym.errors import SandboxUnavailable, TaskError, TermgymError, UnknownName
 from termgym.outcome import Outcome
-from termgym.policy import Message, Policy, PolicyMaker, Reply, find_policy
+from termgym.plan import Attempt
+from termgym.policy import Message, Policy, Reply
 from termgym.protocol import parse
-from termgym.source import TaskSource, Wanted
-from termgym.task import Limits, Task
 from termgym.trajectory import Trajectory, TurnRecord, origin
 from termgym.verifier import Verdict
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """One episode to be run."""
-
-    task: Task
-    policy: str | PolicyMaker
-    """A policy's name, or what makes one."""
-    number: int = 0
-    """Which attempt at this task, from 0."""
-    seed: int = 0
-    """For the policy."""
-    options: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    """For the policy, where it is given by name."""
-    limits: Limits | None = None
-    """In place of the task's own."""
-
-    @property
-    def policy_name(self) -> str:
-        """The policy's name, or that of what makes it."""
-        return self.policy if isinstance(self.policy, str) else getattr(self.policy, "__name__", "policy")
-
-    def make_policy(self) -> Policy:
-        """The policy of this episode."""
-        make = find_policy(self.policy, **self.options) if isinstance(self.policy, str) else self.policy
-        return make(self.task, zlib.crc32(f"{self.task.id} {self.number} {self.seed}".encode()))
-
-
-def plan(
-    policy: str | PolicyMaker,
-    wanted: Sequence[Wanted] | None = None,
-    *,
-    level: int | None = None,
-    episodes: int = 1,
-    attempts: int = 1,
-    seed: int = 0,
-    options: Mapping[str, Any] | None = None,
-    limits: Limits | None = None,
-) -> Iterator[Attempt]:
-    """The attempts of an evaluation: `episodes` tasks of each family (a given task counts as one), each `attempts` times.
-
-    A family's tasks have the seeds from `seed` on, at `level`, or at each level in turn.
-
-    Raises:
-        UnknownName: There is no such family.
-        TaskError: A task cannot be used, or the host lacks a program that it requires.
-    """
-    choices = TaskSource(wanted, level).choices
-
-    def tasks() -> Iterator[Task]:
-        for choice in choices:
-            if isinstance(choice, Task):
-                yield choice
-                continue
-            for number in range(episodes):
-                yield choice.task(seed + number, level or 1 + number % choice.levels)
-
-    return (
-        Attempt(task, policy, number, seed, options or {}, limits) for task in tasks() for number in range(attempts)
-    )
 
 
 async def rollout(
@@ -130,7 +66,7 @@ async def run_episode(
         SandboxUnavailable: This host cannot run such sandboxes: no other episode would do better.
         TaskError: The policy cannot act in this task.
     """
-    task, policy = attempt.task, attempt.make_policy()
+    task, policy = attempt.task, attempt.new_policy()
     episode = Episode(task, config, attempt.limits)
     record, failure = _Record(), ""
     try:

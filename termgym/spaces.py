@@ -5,7 +5,6 @@ out stale text for it through shared memory (every Gymnasium up to 1.4); for a s
 and with `shared_memory=False` it works.
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 from gymnasium import Space
@@ -47,14 +46,6 @@ class TextSpace(Space[str]):
         return type(other) is type(self)
 
     __hash__ = None  # type: ignore[assignment]  # as all spaces of Gymnasium: they hold a generator
-
-    def to_jsonable(self, sample_n: Sequence[str]) -> list[str]:
-        """Text is JSON already."""
-        return list(sample_n)
-
-    def from_jsonable(self, sample_n: list[Any]) -> list[str]:
-        """Text is JSON already."""
-        return [str(sample) for sample in sample_n]
 
 
 class ActionSpace(TextSpace):

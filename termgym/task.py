@@ -123,8 +123,8 @@ class Task:
     workdir: str = "/app"
     """The folder that the agent starts in."""
     env: Mapping[str, str] = field(default_factory=dict[str, str])
-    resources: Resources = Resources()
-    limits: Limits = Limits()
+    resources: Resources = field(default_factory=Resources)
+    limits: Limits = field(default_factory=Limits)
     domain: str = ""
     """One of `DOMAINS`, or empty where nobody said."""
     skills: tuple[str, ...] = ()

@@ -67,7 +67,8 @@ class Terminal:
         self._emulator = Emulator(rows, cols, self._reply)
         self._output = Output(self._emulator)
         self._pending = bytearray()
-        self._barrier, self._held = b"", b""
+        self._barrier: bytes = b""
+        self._held: bytes = b""
         self._napping: asyncio.Future[None] | None = None
         self._changed_at = time.monotonic()
         self.exited = False
@@ -185,7 +186,7 @@ class Terminal:
             return min(since_s, quiet_s) >= QUIET_S[sight.state]
         if not typed or sight.moved(before):
             return True
-        return since_s >= DEAF_S or (since_s >= ECHO_S and quiet_s < since_s and self._cooked())
+        return since_s >= DEAF_S or (since_s >= ECHO_S and quiet_s < since_s and self._cooked() is True)
 
     async def _silent(self, sight: Sight) -> bool:
         """Whether all that was printed has arrived, and the foreground did nothing meanwhile."""
@@ -203,7 +204,7 @@ class Terminal:
         until = time.monotonic() + BARRIER_S
         while self._barrier and (left_s := until - time.monotonic()) > 0:
             await self._nap(left_s)
-        return not self._barrier
+        return not self._barrier  # the reader has cut it out
 
     async def _nap(self, seconds: float) -> None:
         """Sleep until something is printed, the barrier passes, the shell ends, or `seconds` have passed."""
@@ -247,7 +248,7 @@ class Terminal:
             self._drop_pending()
 
     def _interrupt(self, data: bytes) -> None:
-        """A C-c, C-\\ or C-z goes ahead of keys that nobody took: as a signal, since their queue is full."""
+        r"""A C-c, C-\ or C-z goes ahead of keys that nobody took: as a signal, since their queue is full."""
         sent = {b"\x03": signal.SIGINT, b"\x1c": signal.SIGQUIT, b"\x1a": signal.SIGTSTP}.get(data)
         if sent is not None and self._pending:
             self._drop_pending()

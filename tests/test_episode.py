@@ -98,9 +98,8 @@ def test_limits_end_an_episode_and_work_that_passes_still_counts(limits: Limits,
             await episode.reset()
             episode.tokens = 2
             begin = time.monotonic()
-            for one in [work + keys[0], *keys[1:]]:
-                turn = await episode.step(typing(one, duration_s=60.0))
-            assert turn.ended and reason.truncated
+            turns = [await episode.step(typing(one, duration_s=60.0)) for one in [work + keys[0], *keys[1:]]]
+            assert turns[-1].ended and reason.truncated
             took_s = time.monotonic() - begin
             outcome, _ = await episode.finish()
             return outcome, episode.reason, took_s
@@ -229,7 +228,7 @@ def test_a_broken_verifier_is_an_error_not_a_zero(script: str, words: str) -> No
 def test_harbors_contract(script: str, expected: float | str) -> None:
     task = Task(id="harbor", instruction="x", tests={"test.sh": File.of("#!/bin/bash\n" + script)})
     plant = "mkdir -p /logs/verifier /tests; echo 1 | tee /logs/verifier/reward.txt /logs/verifier/reward.json\n"
-    if isinstance(expected, float):
+    if not isinstance(expected, str):
         assert aio.run(play(task, plant))[3].dense == expected
     else:
         with pytest.raises(VerifierError, match=expected):

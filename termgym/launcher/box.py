@@ -14,6 +14,7 @@ import select
 import signal
 import socket
 import struct
+import sys
 from fcntl import ioctl
 
 from . import linux, seccomp
@@ -39,7 +40,10 @@ SIGNALS = set(range(1, 32)) - {signal.SIGKILL, signal.SIGSTOP}
 
 NOT_A_PROGRAM = (errno.ENOENT, errno.EACCES, errno.ENOEXEC, errno.ENOTDIR, errno.ELOOP)
 
+READ_ONLY = linux.MS_RDONLY | linux.MS_NODEV | linux.MS_NOSUID
 TIOCSWINSZ, TIOCSPTLCK, TIOCGPTN = 0x5414, 0x40045431, 0x80045430
+# `max`, since all boxes share the host's 4,096 terminals.
+DEVPTS = "newinstance,ptmxmode=0666,mode=620,max=64"
 SIOCSIFFLAGS, IFF_UP = 0x8914, 0x1
 
 
@@ -56,6 +60,7 @@ def live(plan: Plan, control: socket.socket, go: int) -> None:
     """Be PID 1 of a new box: build it, say so, serve until the socket closes. Never returns."""
     status = 1
     try:
+        sys.path.clear()  # from here on its folders are the agent's to fill
         if os.read(go, 1):  # the user map is written, the cgroup joined
             become_root()
             root = enter(plan)
@@ -95,7 +100,7 @@ def enter(plan: Plan) -> int:
     if plan.verify:
         trust(plan.base)
     linux.move_mount(linux.open_tree(-1, "/dev", recursive=True), "/root/dev")
-    linux.mount("devpts", "/root/dev/pts", "devpts", linux.MS_NOSUID | linux.MS_NOEXEC, "newinstance,ptmxmode=0666,mode=620")
+    linux.mount("devpts", "/root/dev/pts", "devpts", linux.MS_NOSUID | linux.MS_NOEXEC, DEVPTS)
     linux.mount("/box/shm", "/root/dev/shm", None, linux.MS_BIND)
     # The tmpfs stays mounted, under /proc where no path leads, so that the launcher can copy it for a fork.
     linux.mount("/box", "/root/proc", None, linux.MS_MOVE)
@@ -123,8 +128,12 @@ def mount_part(part: str, layers: list[str], plan: Plan) -> None:
 
 def trust(base: Base) -> None:
     """Lay the base's own toolchain over the agent's, and fresh /tests and /logs over whatever it put there."""
-    for name, source in base.trusted.items():
-        linux.mount(source, make_folder(f"/root/{name}"), None, linux.MS_BIND)
+    for name, layers in base.trusted.items():
+        target = make_folder(f"/root/{name}")
+        if len(layers) == 1:
+            linux.mount(layers[0], target, None, linux.MS_BIND)
+        else:
+            linux.mount("termgym", target, "overlay", READ_ONLY, f"userxattr,lowerdir={':'.join(layers)}")
     for name in ("tests", "logs"):
         linux.mount(f"/box/{name}", make_folder(f"/root/{name}"), None, linux.MS_BIND)
 
@@ -167,7 +176,7 @@ def serve(control: socket.socket) -> None:
     started: set[int] = set()
     wakeup, wake = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
     signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
-    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.signal(signal.SIGCHLD, _note)
     poll = select.poll()
     poll.register(control, select.POLLIN)
     poll.register(wakeup, select.POLLIN)
@@ -177,10 +186,14 @@ def serve(control: socket.socket) -> None:
                 os.read(wakeup, 4096)
                 report(control, started)
                 continue
-            message, fds, _, _ = socket.recv_fds(control, 1 << 18, 4)
+            message, fds = linux.receive(control, 1 << 18, 4)
             if not message:
                 return
             answer(control, json.loads(message), fds, started)
+
+
+def _note(*_: object) -> None:
+    """A handler that does nothing: with none, no SIGCHLD would come through the wake-up descriptor."""
 
 
 def report(control: socket.socket, started: set[int]) -> None:
@@ -203,7 +216,7 @@ def answer(control: socket.socket, request: dict[str, object], fds: list[int], s
     handed: list[int] = []
     try:
         if request["op"] == "kill":
-            os.killpg(request["pid"], signal.SIGKILL)  # type: ignore[arg-type]
+            kill_session(request["pid"])  # type: ignore[arg-type]
         else:
             if request["op"] == "pty":
                 fds = handed = open_pty(request["rows"], request["cols"])  # type: ignore[arg-type]
@@ -212,9 +225,31 @@ def answer(control: socket.socket, request: dict[str, object], fds: list[int], s
             started.add(pid)
     except OSError as error:
         reply |= {"error": error.strerror, "program": error.errno in NOT_A_PROGRAM}
+    except (IndexError, ValueError) as error:  # no argument at all, a NUL in one, a name with "=" in the environment
+        reply["error"] = str(error)
     socket.send_fds(control, [json.dumps(reply).encode()], handed[:1] if "error" not in reply else [])
     for fd in {*fds, *handed}:
         os.close(fd)
+
+
+def kill_session(leader: int) -> None:
+    """Kill all of a session, in whatever groups its shell put them; what a kill has reached can fork no more."""
+    killed: set[int] = set()
+    while left := {pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if session(pid) == leader} - killed:
+        for pid in left:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        killed |= left
+
+
+def session(pid: int) -> int:
+    """The session of a process; 0 if it has ended."""
+    try:
+        return os.getsid(pid)
+    except ProcessLookupError:
+        return 0
 
 
 def open_pty(rows: int, cols: int) -> list[int]:

@@ -3,9 +3,11 @@
 Constants are from the kernel's uapi headers (linux/mount.h, linux/sched.h, linux/prctl.h, linux/openat2.h).
 """
 
+import array
 import ctypes
 import os
 import platform
+import socket
 import struct
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -76,7 +78,7 @@ def setns(fd: int, kind: int) -> None:
 
 
 def mount(source: str, target: str, kind: str | None = None, flags: int = 0, data: str = "") -> None:
-    """mount(2)."""
+    """Mount `source`, a file system of `kind` or a folder, at `target`."""
     result = _libc.mount(
         source.encode(), target.encode(), kind and kind.encode(), ctypes.c_ulong(flags), data.encode()
     )
@@ -143,8 +145,21 @@ def openat2(root_fd: int, path: str, flags: int, mode: int = 0, *, cross: bool =
     return _call(f"open {path}", _OPENAT2, _long(root_fd), path.encode(errors="surrogateescape"), how, _long(len(how)))
 
 
+def receive(sock: socket.socket, size: int, count: int) -> tuple[bytes, list[int]]:
+    """A message and the descriptors that came with it, which no program started from here inherits.
+
+    CPython's socket.recv_fds ignores its flags, MSG_CMSG_CLOEXEC too.
+    """
+    fds = array.array("i")
+    message, parts, _, _ = sock.recvmsg(size, socket.CMSG_SPACE(count * fds.itemsize), socket.MSG_CMSG_CLOEXEC)
+    for level, kind, data in parts:
+        if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+            fds.frombytes(data[: len(data) - len(data) % fds.itemsize])
+    return message, list(fds)
+
+
 def prctl(option: int, value: int = 0, third: int = 0) -> None:
-    """prctl(2)."""
+    """Set one property of this process: `option` is a PR_ constant."""
     _check(f"prctl {option}", _libc.prctl(option, _long(value), _long(third), _long(0), _long(0)))
 
 

@@ -26,10 +26,12 @@ ETC = (
     "ssl/openssl.cnf terminfo vim"
 ).split()
 
-# What the verifier's tools read at start: pinned to the base's own, so that the agent's changes do not reach them.
+# What the verifier's tools are (awk, which, cc are links through alternatives) or read at start, and may run code from:
+# pinned to the base's own, so that the agent's changes do not reach them.
 PINNED_ETC = (
-    "bash.bashrc environment gitconfig ld.so.cache ld.so.conf ld.so.conf.d ld.so.preload nsswitch.conf perl profile "
-    "profile.d python3 python3.11 python3.12 python3.13"
+    "alternatives bash.bashrc emacs environment gdb gitconfig java-11-openjdk java-17-openjdk java-21-openjdk ld.so.cache "
+    "ld.so.conf ld.so.conf.d ld.so.preload magic magic.mime nsswitch.conf perl pki/tls/openssl.cnf profile profile.d "
+    "python3 python3.11 python3.12 python3.13 R ssl/openssl.cnf vim"
 ).split()
 
 WRITTEN = {
@@ -57,10 +59,10 @@ class Base:
 
     `parts` maps a folder of the root ("" for the root itself) to the layers, from the top, of the overlay mounted
     there; `pins` is a layer that goes above an agent's when a verifier runs, and `trusted` maps folders of the root
-    to what is mounted over them then: the base's own toolchain.
+    to the layers of what is mounted over them then, read-only: the base's own toolchain.
     """
 
-    def __init__(self, parts: dict[str, list[str]], pins: str, trusted: dict[str, str]) -> None:
+    def __init__(self, parts: dict[str, list[str]], pins: str, trusted: dict[str, list[str]]) -> None:
         self.parts, self.pins, self.trusted = parts, pins, trusted
 
 
@@ -94,7 +96,7 @@ def build_host_base(folder: str, hidden: list[str], links: dict[str, str], etc: 
         _copy(f"{etc}/{name}", f"{skeleton}/etc/{name}")
     _write(skeleton, WRITTEN)
     pins = _build_pins(folder, [skeleton])
-    return Base(parts, pins, {name: f"{lower}/{name}" for name in os.listdir(lower)})
+    return Base(parts, pins, {name: layers for name, layers in parts.items() if name})
 
 
 def _usr_skeleton(folder: str, hidden: list[str]) -> str:
@@ -123,7 +125,7 @@ def build_image_base(folder: str, lower: str) -> Base:
         os.mkdir(f"{skeleton}/{name}", 0o755)
     _write(skeleton, {name: WRITTEN[name] for name in ("etc/hostname", "etc/hosts")})
     pins = _build_pins(folder, [skeleton, lower])
-    return Base({"": [skeleton, lower]}, pins, {n: f"{lower}/{n}" for n in USERLAND if _is_folder(f"{lower}/{n}")})
+    return Base({"": [skeleton, lower]}, pins, {n: [f"{lower}/{n}"] for n in USERLAND if _is_folder(f"{lower}/{n}")})
 
 
 def _build_pins(folder: str, layers: list[str]) -> str:
@@ -137,6 +139,7 @@ def _build_pins(folder: str, layers: list[str]) -> str:
     for name in PINNED_ETC:
         source = next((p for layer in layers if os.path.lexists(p := f"{layer}/etc/{name}")), None)
         if source is None:
+            os.makedirs(os.path.dirname(f"{pins}/etc/{name}"), 0o755, exist_ok=True)
             _whiteout(f"{pins}/etc/{name}")
             continue
         _copy(source, f"{pins}/etc/{name}")

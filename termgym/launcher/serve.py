@@ -92,7 +92,7 @@ class Launcher:
     def run(self) -> None:
         """Serve until the socket closes."""
         while True:
-            message, fds, _, _ = socket.recv_fds(self.sock, 1 << 16, 1, socket.MSG_CMSG_CLOEXEC)
+            message, fds = linux.receive(self.sock, 1 << 16, 1)
             if not message:
                 return
             request = json.loads(message)
@@ -107,7 +107,7 @@ class Launcher:
         try:
             reply["pid"] = pid = self.create(request, fds[0])
             handed = [linux.pidfd_open(pid)]
-        except OSError as error:
+        except (OSError, ValueError) as error:  # one box's; the others go on
             reply["error"] = str(error)
         socket.send_fds(self.sock, [json.dumps(reply).encode()], handed)
         for fd in (*fds, *handed):
@@ -120,40 +120,45 @@ class Launcher:
         if image not in self.bases:
             self.bases[image] = self._image_base(image)
         limits = Limits(request["pids"], request["memory"], request["cpus"])  # type: ignore[arg-type]
-        below = [self.boxes[other] for other in request["layers"]]  # type: ignore[union-attr]
-        layers = [self._copy(box) for box in below]
+        parent = self._open(request["parent"])  # type: ignore[arg-type]
+        below = [parent, *parent.layers] if parent else []
         tmpfs = linux.tmpfs(
             {"mode": "755", "uid": str(self.users.start), "gid": str(self.users.start), "size": str(request["disk"]),
              "nr_inodes": str(request["inodes"])}
         )  # fmt: skip
-        plan = Plan(request, self.bases[image], layers, tmpfs)
+        layers: list[int] = []
         wait, go = os.pipe2(os.O_CLOEXEC)
-        pid = linux.clone(NAMESPACES)
-        if pid == 0:
-            os.dup2(0, 2)
-            _close_all_but(control, wait, tmpfs, *layers)
-            live(plan, socket.socket(fileno=control), wait)
-        for fd in (wait, *layers):
-            os.close(fd)
+        pid = -1
         try:
+            layers += map(self._copy, below)
+            plan = Plan(request, self.bases[image], layers, tmpfs)
+            pid = linux.clone(NAMESPACES)
+            if pid == 0:
+                _be_first(plan, control, wait)
             self.users.map(pid)
             group = self.cgroups.take(limits)
             self.cgroups.attach(group, pid)
             mounts = os.open(f"/proc/{pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
             os.write(go, b"g")
         except OSError:
-            os.kill(pid, signal.SIGKILL)
+            if pid > 0:
+                os.kill(pid, signal.SIGKILL)
             os.close(tmpfs)
             raise
         finally:
-            os.close(go)
+            for fd in (wait, go, *layers):
+                os.close(fd)
         self.boxes[number] = Box(pid, mounts, tmpfs, below, group, limits)
         return pid
+
+    def _open(self, number: int) -> Box | None:
+        if number and number not in self.boxes:
+            raise ValueError("the sandbox to fork is closed")
+        return self.boxes.get(number)
 
     def close(self, number: int) -> None:
         """Forget a box whose processes are gone, once no box is layered on it: its files go with the descriptors."""
         if box := self.boxes.pop(number, None):
-            self.cgroups.give(box.group, box.limits)
             self._release(box)
 
     def _release(self, box: Box) -> None:
@@ -161,6 +166,7 @@ class Launcher:
         if box.users == 0:
             os.close(box.mounts)
             os.close(box.tmpfs)
+            self.cgroups.give(box.group, box.limits)  # not before: its files are charged to it
             for layer in box.layers:
                 self._release(layer)
 
@@ -269,6 +275,16 @@ def _write_maps(pid: str, uids: str, gids: str, deny_setgroups: bool) -> None:
     for name, text in files:
         with open(f"/proc/{pid}/{name}", "w", encoding="utf-8") as file:
             file.write(text)
+
+
+def _be_first(plan: Plan, control: int, go: int) -> None:
+    """What the clone does: it must never come back as a second launcher."""
+    try:
+        os.dup2(0, 2)
+        _close_all_but(control, go, plan.tmpfs, *plan.layers)
+        live(plan, socket.socket(fileno=control), go)
+    finally:
+        os._exit(1)
 
 
 def _close_all_but(*kept: int) -> None:

@@ -28,7 +28,7 @@ class SandboxSpec:
     """The folder that programs start in; made if missing."""
     env: Mapping[str, str] = field(default_factory=dict[str, str])
     """Environment variables on top of the usual ones."""
-    resources: Resources = Resources()
+    resources: Resources = field(default_factory=Resources)
 
 
 class ExecResult(NamedTuple):

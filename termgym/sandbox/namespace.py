@@ -20,9 +20,9 @@ import subprocess
 import sys
 import sysconfig
 import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from itertools import count
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import termgym
@@ -108,7 +108,7 @@ class Channel:
 
     def _receive(self) -> None:
         try:
-            message, fds, _, _ = socket.recv_fds(self._sock, _MAX_MESSAGE, 4, socket.MSG_CMSG_CLOEXEC)
+            message, fds = linux.receive(self._sock, _MAX_MESSAGE, 4)
         except BlockingIOError:
             return
         except OSError:
@@ -120,6 +120,9 @@ class Channel:
         future = self._waiting.get(reply.get("id", 0))
         if future is not None and not future.done():
             future.set_result((reply, fds))
+        elif "id" in reply:  # whoever asked was cancelled
+            for fd in fds:
+                os.close(fd)
         else:
             self._handle(reply, fds)
 
@@ -133,6 +136,7 @@ class Channel:
         for future in self._waiting.values():
             if not future.done():
                 future.set_exception(SandboxDied("the sandbox's processes are gone"))
+        self._handle({"closed": True}, [])
 
 
 class Launcher:
@@ -146,6 +150,11 @@ class Launcher:
         """The cgroup controllers that bound a sandbox; rlimits stand in for those that are missing."""
         self.owner: int = hello["owner"]
         self.boxes = count(1)
+
+    def reap(self) -> None:
+        """Make sure of the end of a process that has stopped to answer."""
+        self._process.kill()  # its sandboxes' first processes die with it
+        self._process.wait()
 
     async def close(self) -> None:
         """End the process, and every sandbox with it."""
@@ -166,6 +175,8 @@ async def launcher() -> Launcher:
     loop = asyncio.get_running_loop()
     future = _launchers.get(loop)
     if future is None or (future.done() and (future.exception() or future.result().channel.closed.is_set())):
+        if future is not None and not future.exception():
+            future.result().reap()
         future = _launchers[loop] = loop.create_task(_start_launcher())
     return await asyncio.shield(future)
 
@@ -191,7 +202,7 @@ async def _start_launcher() -> Launcher:
             start_new_session=True,
         )
     hello: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
-    channel = Channel(ours, lambda message, _: None if hello.done() else hello.set_result(message))
+    channel = Channel(ours, lambda message, _: hello.set_result(message) if "ready" in message or "error" in message else None)
     closed = asyncio.ensure_future(channel.closed.wait())
     await asyncio.wait([hello, closed], timeout=START_TIMEOUT_S, return_when=asyncio.FIRST_COMPLETED)
     closed.cancel()
@@ -243,19 +254,28 @@ def _raise_descriptor_limit() -> None:
 class NamespaceSandbox:
     """A `Sandbox` in Linux namespaces."""
 
-    def __init__(self, spec: SandboxSpec, layers: Sequence["NamespaceSandbox"] = (), verify: bool = False) -> None:
+    def __init__(self, spec: SandboxSpec, parent: "NamespaceSandbox | None" = None, verify: bool = False) -> None:
         self.spec = spec
-        self._layers, self._verify = tuple(layers), verify
+        self._parent, self._verify = parent, verify
         self._env = {**(VERIFIER_ENV if verify else ENV), **spec.env}
         self._number = self._pid = 0
-        self._pidfd = self._root = -1
+        self._pidfd = self._root = self._proc = -1
         self._exits: dict[int, asyncio.Future[int]] = {}
         self._launcher: Launcher | None = None
         self._channel: Channel | None = None
 
     async def start(self) -> None:
         """See `Sandbox.start`."""
+        try:
+            await self._start()
+        except BaseException:
+            await self.close()
+            raise
+
+    async def _start(self) -> None:
         self._launcher = await launcher()
+        if self._parent is not None and self._parent._launcher is not self._launcher:
+            raise SandboxDied("the sandbox to fork is of another event loop, or its launcher is gone")
         self._number = next(self._launcher.boxes)
         ready: asyncio.Future[tuple[dict[str, Any], list[int]]] = asyncio.get_running_loop().create_future()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -268,9 +288,9 @@ class NamespaceSandbox:
         closed.cancel()
         message, fds = ready.result() if ready.done() else ({"error": "it ended before it was ready"}, [])
         if "error" in message:
-            await self.close()
             raise SandboxError(f"the sandbox could not start: {message['error']}")
         (self._root,) = fds
+        self._proc = os.stat("proc", dir_fd=self._root).st_dev
 
     def _request(self) -> dict[str, Any]:
         resources = self.spec.resources
@@ -282,7 +302,7 @@ class NamespaceSandbox:
             "op": "create",
             "box": self._number,
             "image": self.spec.image,
-            "layers": [layer._number for layer in self._layers],
+            "parent": self._parent._number if self._parent is not None else 0,
             "verify": self._verify,
             "pids": resources.processes,
             "memory": resources.memory_mb * MIB,
@@ -297,6 +317,10 @@ class NamespaceSandbox:
             future = self._exits.get(message["exit"])
             if future is not None and not future.done():
                 future.set_result(message["status"])
+        elif "closed" in message:
+            for future in self._exits.values():
+                if not future.done():
+                    future.set_exception(SandboxDied("the sandbox's processes are gone"))
         elif not ready.done():
             ready.set_result((message, fds))
         else:
@@ -313,10 +337,11 @@ class NamespaceSandbox:
         timeout_s: float = 60.0,
     ) -> ExecResult:
         """See `Sandbox.exec`."""
-        given = os.memfd_create("stdin")
-        os.write(given, stdin)
-        os.lseek(given, 0, os.SEEK_SET)
-        with Capture() as out, Capture() as err:
+        with self._as_root():  # so that the program may open /dev/stdin, /dev/stdout and /dev/stderr anew
+            given, out, err = os.memfd_create("stdin"), Capture(), Capture()
+        with out, err:
+            os.write(given, stdin)
+            os.lseek(given, 0, os.SEEK_SET)
             try:
                 pid, _ = await self._spawn("exec", argv, env, cwd, [given, out.writer, err.writer])
             except ProgramError as error:
@@ -331,6 +356,10 @@ class NamespaceSandbox:
             except TimeoutError:
                 await self._live().ask({"op": "kill", "pid": pid})
                 status, timed_out = await self._exits[pid], True
+            except asyncio.CancelledError:
+                with contextlib.suppress(SandboxDied):
+                    self._live().send({"id": 0, "op": "kill", "pid": pid})
+                raise
             finally:
                 self._exits.pop(pid, None)
             await asyncio.wait([out.done, err.done], timeout=LINGER_S)
@@ -382,17 +411,26 @@ class NamespaceSandbox:
                     raise SandboxFileError(f"cannot put {path} into the sandbox: {error.strerror}") from error
 
     def _write(self, path: str, file: File) -> None:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
         try:
-            fd = linux.openat2(self._root, path, flags, 0o600, cross=True)
+            fd = self._open(path, flags)
         except FileNotFoundError:
-            self._make_folders(os.path.dirname(path))
-            fd = linux.openat2(self._root, path, flags, 0o600, cross=True)
-        with open(fd, "wb") as target:
+            self._make_folders(str(PurePosixPath(path).parent))
+            fd = self._open(path, flags)
+        with os.fdopen(fd, "wb") as target:
             target.write(file.content)
             target.flush()
             os.fchmod(fd, file.mode)
             os.utime(fd, (file.mtime, file.mtime))
+
+    def _open(self, path: str, flags: int) -> int:
+        """Open a regular file, and none in /proc: by the rules there, writes count as the host's own root's."""
+        fd = linux.openat2(self._root, path, flags | os.O_NONBLOCK | os.O_NOCTTY, 0o600 if flags & os.O_CREAT else 0, cross=True)
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode) or status.st_dev == self._proc:
+            os.close(fd)
+            raise SandboxFileError(f"{path} in the sandbox is not a regular file")
+        return fd
 
     def _make_folders(self, path: str) -> None:
         flags = os.O_PATH | os.O_DIRECTORY
@@ -411,13 +449,10 @@ class NamespaceSandbox:
         """See `Sandbox.get`."""
         with self._as_root():
             try:
-                flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY
-                fd = linux.openat2(self._root, path, flags, cross=self._verify)
+                fd = self._open(path, os.O_RDONLY)
             except OSError as error:
                 raise SandboxFileError(f"cannot get {path} from the sandbox: {error.strerror}") from error
             try:
-                if not stat.S_ISREG(os.fstat(fd).st_mode):
-                    raise SandboxFileError(f"{path} in the sandbox is not a regular file")
                 data = _read(fd, max_bytes + 1)
             finally:
                 os.close(fd)
@@ -426,7 +461,7 @@ class NamespaceSandbox:
         return data
 
     @contextlib.contextmanager
-    def _as_root(self) -> Iterator[None]:
+    def _as_root(self) -> Generator[None]:
         """Touch files as root inside does: with its ids outside, so that no more is possible than to the agent."""
         if self._root < 0:
             raise SandboxDied("the sandbox is not started, or closed")
@@ -466,17 +501,26 @@ class NamespaceSandbox:
 
     async def fork(self, count: int = 1) -> list["NamespaceSandbox"]:
         """See `Sandbox.fork`."""
-        await self.seal()
-        forks = [NamespaceSandbox(self.spec, (self, *self._layers)) for _ in range(count)]
-        await asyncio.gather(*(fork.start() for fork in forks))
+        await self._seal_to_fork()
+        forks = [NamespaceSandbox(self.spec, self) for _ in range(count)]
+        started = await asyncio.gather(*(fork.start() for fork in forks), return_exceptions=True)
+        for error in started:
+            if error is not None:
+                await asyncio.gather(*(fork.close() for fork in forks))
+                raise error
         return forks
 
     async def verifier(self) -> "NamespaceSandbox":
         """See `Sandbox.verifier`."""
-        await self.seal()
-        verifier = NamespaceSandbox(self.spec, (self, *self._layers), verify=True)
+        await self._seal_to_fork()
+        verifier = NamespaceSandbox(self.spec, self, verify=True)
         await verifier.start()
         return verifier
+
+    async def _seal_to_fork(self) -> None:
+        if self._root < 0:
+            raise SandboxDied("the sandbox is not started, or closed")
+        await self.seal()
 
     async def close(self) -> None:
         """See `Sandbox.close`."""

@@ -1,0 +1,132 @@
+"""The common part of the benchmarks: statistics, the machine, tables, and RESULTS.md.
+
+A benchmark writes results/NAME.json; `python benchmarks/report.py` makes RESULTS.md of all that are there.
+"""
+
+import json
+import math
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+FOLDER = Path(__file__).parent
+COLUMNS = ("what", "min", "median", "p90", "p99", "n", "beside", "target", "met")
+
+
+def statistics(values: Sequence[float]) -> dict[str, float]:
+    """Minimum, median, 90th and 99th percentile (nearest rank) and number of `values`; empty if there are none."""
+    if not values:
+        return {}
+    ordered = sorted(values)
+    ranks = {"min": 0.0, "median": 0.5, "p90": 0.9, "p99": 0.99}
+    named = {name: ordered[max(0, math.ceil(share * len(ordered)) - 1)] for name, share in ranks.items()}
+    return {**{name: round(value, 4) for name, value in named.items()}, "n": len(ordered)}
+
+
+def machine() -> dict[str, Any]:
+    """What the numbers were measured on, without its name or any path."""
+    with Path("/proc/cpuinfo").open(encoding="utf-8") as file:
+        cpu = dict(line.split(":", 1) for line in file.read().split("\n\n")[0].splitlines() if ":" in line)
+    cpu = {name.strip(): value.strip() for name, value in cpu.items()}
+    return {
+        "cpu": cpu.get("model name", platform.machine()),
+        "cores": len(os.sched_getaffinity(0)),
+        "virtual": "hypervisor" in cpu.get("flags", "").split(),
+        "kernel": platform.release(),
+        "python": platform.python_version(),
+        "commit": commit(),
+        "date": datetime.now(UTC).date().isoformat(),
+        "load": [round(load, 2) for load in os.getloadavg()],
+    }
+
+
+def commit() -> str:
+    """The commit measured, with a plus where files have changed since; "unknown" outside a checkout."""
+
+    def git(*words: str) -> str:
+        return subprocess.run(["git", "-C", FOLDER, *words], capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        changed = git("status", "--porcelain", "--", "../termgym")
+        return git("rev-parse", "--short", "HEAD") + ("+" if changed else "")
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def save(path: Path, result: dict[str, Any]) -> None:
+    """Write a result as JSON, one row to a line, so that a change shows as one."""
+    head = json.dumps({key: value for key, value in result.items() if key != "rows"}, indent=1, ensure_ascii=False)
+    rows = ",\n  ".join(json.dumps(row, ensure_ascii=False) for row in result["rows"])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f'{head[:-2]},\n "rows": [\n  {rows}\n ]\n}}\n', encoding="utf-8")
+
+
+def cells(row: dict[str, Any]) -> list[str]:
+    """A row as the texts of its columns."""
+    digits = [_short(row[name]) if name in row else "" for name in ("min", "median", "p90", "p99")]
+    met = {True: "met", False: "NOT met", None: ""}[row.get("met")]
+    if "skipped" in row:
+        return [row["what"], *[""] * 4, "", row["skipped"], row.get("target", ""), met]
+    return [row["what"], *digits, str(row.get("n", "")), row.get("beside", ""), row.get("target", ""), met]
+
+
+def _short(value: float) -> str:
+    return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def describe(result: dict[str, Any]) -> str:
+    """One line about the machine and the run."""
+    on = result["machine"]
+    load = " / ".join(str(load) for load in on["load"])
+    kind = "virtual cores" if on["virtual"] else "cores"
+    return (
+        f"{on['cores']} {kind} of {on['cpu']}, Linux {on['kernel']}, Python {on['python']}; "
+        f"commit {on['commit']}, {on['date']}, load before {load}"
+    )
+
+
+def show(result: dict[str, Any]) -> None:
+    """Print a result as a table."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=f"{result['title']} ({result['unit']})", caption=describe(result), title_justify="left")
+    for name in COLUMNS:
+        table.add_column(name, justify="right" if name in COLUMNS[1:6] else "left", no_wrap=name in COLUMNS[1:6])
+    for row in result["rows"]:
+        style = {True: "green", False: "bold red", None: None}[row.get("met")]
+        *first, met = cells(row)
+        table.add_row(*first, f"[{style}]{met}[/]" if style else met)
+    console = Console()
+    console.width = max(console.width, 120)
+    console.print(table)
+
+
+def markdown(results: Iterable[dict[str, Any]]) -> str:
+    """RESULTS.md: a table for each result."""
+    parts = ["# Benchmark results\n\nMade by `python benchmarks/report.py` from `results/*.json`: do not edit.\n"]
+    for result in results:
+        parts += [f"\n## {result['title']}\n", f"\n`{result['command']}` on {describe(result)}.\n"]
+        parts += [f"\n{note}\n" for note in result.get("notes", [])]
+        parts += [f"\n| {' | '.join([f'what ({result["unit"]})', *COLUMNS[1:]])} |\n"]
+        parts += [f"|{'|'.join('---:' if name in COLUMNS[1:6] else '---' for name in COLUMNS)}|\n"]
+        parts += [f"| {' | '.join(cells(row))} |\n" for row in result["rows"]]
+    return "".join(parts)
+
+
+def main() -> int:
+    """Write RESULTS.md."""
+    paths = sorted((FOLDER / "results").glob("*.json"))
+    results = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+    (FOLDER / "RESULTS.md").write_text(markdown(results), encoding="utf-8")
+    print(f"RESULTS.md: {len(results)} of {len(paths)} results")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,152 @@
+"""The doctor: what this host allows termgym to do, found out by doing it."""
+
+import os
+import platform
+import re
+import resource
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from termgym.errors import SandboxError, TermgymError
+from termgym.family import families
+from termgym.sandbox import SandboxSpec, new_sandbox, sandbox_kinds
+from termgym.sandbox.namespace import close_launcher, launcher
+from termgym.source import missing
+from termgym.terminal import Settled, Terminal
+
+OLDEST_KERNEL = (5, 12)
+XATTR_KERNEL = (6, 6)
+DESCRIPTORS_EACH = 5
+"""That a sandbox with its terminal takes."""
+PROMPT_TIMEOUT_S = 10.0
+USERS = {
+    "range": "root inside has the full range of users, and owns the system's files",
+    "nobody": "root inside has the full range of users; the system's files show as nobody's, readable and replaceable",
+    "single": "root is the only user inside; the system's files show as nobody's, readable and replaceable",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that the doctor looked at."""
+
+    name: str
+    grade: str
+    """ "ok"; "note", where termgym works with less; "problem", where something does not work."""
+    what: str
+    advice: str = ""
+    """What to do about it."""
+
+
+async def examine() -> list[Finding]:
+    """Look at everything; takes about a second."""
+    try:
+        found = [_kernel()]
+        for kind in sandbox_kinds():
+            found += await _sandbox(kind)
+        found += [*await _launcher(), _xattrs(), _descriptors(), *_programs()]
+        return found
+    finally:
+        await close_launcher()
+
+
+def healthy(findings: list[Finding]) -> bool:
+    """Whether termgym can run episodes: whether a kind of sandbox works."""
+    return any(one.name.startswith("sandbox ") and one.grade != "problem" for one in findings)
+
+
+def _version() -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", platform.release())[:2])
+
+
+def _kernel() -> Finding:
+    what = f"Linux {platform.release()} on {platform.machine()}"
+    if _version() >= OLDEST_KERNEL:
+        return Finding("kernel", "ok", what)
+    return Finding("kernel", "problem", what, "Linux 5.12 or newer is needed for mounts with mapped owners.")
+
+
+async def _sandbox(kind: str) -> list[Finding]:
+    """Start two of a kind and open a terminal: the first start brings up what all share."""
+    try:
+        begin = time.perf_counter()
+        first = new_sandbox(kind, SandboxSpec())
+        await first.start()
+        between = time.perf_counter()
+        second = new_sandbox(kind, SandboxSpec())
+        await second.start()
+        end = time.perf_counter()
+    except TermgymError as error:
+        return [Finding(f"sandbox {kind}", "problem", "does not start", str(error))]
+    try:
+        what = f"works: the first start took {1000 * (between - begin):.0f} ms, the next {1000 * (end - between):.0f} ms"
+        terminal = await Terminal.open(second)
+        settled, took_s = await _settles(terminal)
+        terminal.close()
+        return [Finding(f"sandbox {kind}", "ok", what), _settling(kind, settled, took_s)]
+    finally:
+        await first.close()
+        await second.close()
+
+
+async def _settles(terminal: Terminal) -> tuple[Settled, float]:
+    await terminal.ready(PROMPT_TIMEOUT_S)
+    begin = time.perf_counter()
+    settled = await terminal.type("true\n", PROMPT_TIMEOUT_S)
+    return settled, time.perf_counter() - begin
+
+
+def _settling(kind: str, settled: Settled, took_s: float) -> Finding:
+    what = f'a step ended with "{settled.value}" after {1000 * took_s:.1f} ms'
+    if settled is Settled.PROMPT:
+        return Finding(f"settling in {kind}", "ok", what)
+    advice = (
+        "The kernel does not tell what programs wait for, so each step waits for silence instead: allow this user to "
+        "trace its sandboxes (kernel.yama.ptrace_scope 0 or 1, no hidepid on /proc, a seccomp profile with ptrace)."
+    )
+    return Finding(f"settling in {kind}", "note", what, advice)
+
+
+async def _launcher() -> list[Finding]:
+    """What namespaces come to here; nothing where there are none, as their sandbox has said so already."""
+    try:
+        found = await launcher()
+    except SandboxError:
+        return []
+    users = Finding("users", "ok" if found.users == "range" else "note", f"{found.users}: {USERS[found.users]}")
+    bare = [name for name in ("pids", "memory", "cpu") if name not in found.cgroups]
+    if not bare:
+        return [users, Finding("limits", "ok", f"cgroups bound {', '.join(found.cgroups)}")]
+    held = f"cgroups bound {', '.join(found.cgroups) or 'nothing'}; {', '.join(bare)}: per-process limits or none"
+    advice = "To bound whole sandboxes, run where a cgroup may be written: as root, or with Delegate=yes under systemd."
+    return [users, Finding("limits", "note", held, advice)]
+
+
+def _xattrs() -> Finding:
+    """Whether a tmpfs holds the marks by which an overlay hides a folder of its lower layers."""
+    fd = os.memfd_create("termgym-doctor")
+    try:
+        os.setxattr(fd, "user.overlay.opaque", b"y")
+    except OSError as error:
+        advice = f"Linux {XATTR_KERNEL[0]}.{XATTR_KERNEL[1]} has them. Until then, the base's folders cannot be hidden or replaced whole."
+        return Finding("tmpfs xattrs", "note", str(error.strerror), advice)
+    finally:
+        os.close(fd)
+    return Finding("tmpfs xattrs", "ok", "user attributes work: folders of the system can be replaced inside")
+
+
+def _descriptors() -> Finding:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    room = hard // DESCRIPTORS_EACH
+    what = f"soft limit {soft:,}, raised to the hard one, {hard:,}: room for about {room:,} sandboxes"
+    advice = "" if room >= 200 else "Raise it to run more at a time: ulimit -Hn, or LimitNOFILE under systemd."
+    return Finding("descriptors", "note" if advice else "ok", what, advice)
+
+
+def _programs() -> Iterator[Finding]:
+    lacking = {name: gone for name, family in families().items() if (gone := missing(family.requires))}
+    for name, gone in lacking.items():
+        yield Finding(f"family {name}", "note", f"left out: {', '.join(gone)} missing", f"Install {' '.join(gone)}.")
+    if not lacking:
+        yield Finding("families", "ok", f"all {len(families())} have the programs that they require")

@@ -1,0 +1,88 @@
+"""A plan: which episodes an evaluation runs."""
+
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from termgym.family import Family
+from termgym.policy import Policy, PolicyMaker, find_policy
+from termgym.source import TaskSource, Wanted
+from termgym.task import Limits, Task
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One episode to be run."""
+
+    task: Task
+    policy: str | PolicyMaker
+    """A policy's name, or what makes one."""
+    number: int = 0
+    """Which attempt at this task, from 0."""
+    seed: int = 0
+    """For the policy; each task and attempt makes another one of it."""
+    options: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """For the policy, where it is given by name."""
+    limits: Limits | None = None
+    """In place of the task's own."""
+
+    @property
+    def policy_name(self) -> str:
+        """The policy's name, or that of what makes it."""
+        return self.policy if isinstance(self.policy, str) else getattr(self.policy, "__name__", "policy")
+
+    def new_policy(self) -> Policy:
+        """The policy of this episode.
+
+        Raises:
+            UnknownName: There is no such policy, or it has no such option.
+            TaskError: It cannot act in this task.
+        """
+        make = find_policy(self.policy, **self.options) if isinstance(self.policy, str) else self.policy
+        return make(self.task, zlib.crc32(f"{self.task.id} {self.number} {self.seed}".encode()))
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The attempts of an evaluation; iterating makes their tasks, one by one."""
+
+    policy: str | PolicyMaker
+    choices: Sequence[Task | Family]
+    level: int | None = None
+    """The families' difficulty; None is each level in turn."""
+    episodes: int = 1
+    """Tasks of each family; a task that is given as such is one."""
+    attempts: int = 1
+    """At each task."""
+    seed: int = 0
+    """The first of the families' seeds, and the policy's."""
+    options: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    limits: Limits | None = None
+
+    @classmethod
+    def of(cls, policy: str | PolicyMaker, wanted: Sequence[Wanted] | None = None, **fields: Any) -> "Plan":
+        """A plan by the names of families or the paths of task folders; None is every family that this host can run.
+
+        Raises:
+            UnknownName: There is no such family.
+            TaskError: A task cannot be used, or the host lacks a program that it requires.
+        """
+        return cls(policy, TaskSource(wanted, fields.get("level")).choices, **fields)
+
+    def __len__(self) -> int:
+        """How many attempts it comes to."""
+        return self.attempts * sum(1 if isinstance(choice, Task) else self.episodes for choice in self.choices)
+
+    def __iter__(self) -> Iterator[Attempt]:
+        for task in self._tasks():
+            for number in range(self.attempts):
+                yield Attempt(task, self.policy, number, self.seed, self.options, self.limits)
+
+    def _tasks(self) -> Iterator[Task]:
+        for choice in self.choices:
+            if isinstance(choice, Task):
+                yield choice
+                continue
+            for number in range(self.episodes):
+                yield choice.task(self.seed + number, self.level or 1 + number % choice.levels)

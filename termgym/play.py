@@ -1,0 +1,178 @@
+"""A person does a task in their own terminal: every key goes to the sandbox's shell, every byte of it to the screen.
+
+As with ssh, the person's terminal is the terminal: nothing is emulated in between, so all programs look as they should.
+"""
+
+import asyncio
+import os
+import signal
+import sys
+import termios
+import tty
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+
+from termgym.episode import Episode
+from termgym.outcome import Outcome
+from termgym.sandbox import Pty
+from termgym.sandbox.namespace import close_launcher
+from termgym.task import Task
+from termgym.terminal import SHELL
+from termgym.verifier import Verdict
+
+DETACH = b"\x1d"
+"""C-]: asks whether to submit, to continue or to quit."""
+READ_BYTES = 1 << 16
+_MENU = "\r\n\x1b[0;7m submit (s), continue (c) or quit (q)? \x1b[0m "
+# What a program may have left on: alternate screen, mouse, bracketed paste, application keys, a hidden cursor, colours.
+_CALM = b"\x1b[?1049l\x1b[?1000;1002;1003;1006;2004;1l\x1b>\x1b[?25h\x1b[0m\r\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """What a person's play came to; nothing if they quit."""
+
+    outcome: Outcome
+    verdict: Verdict
+
+
+async def play(task: Task) -> Played | None:
+    """Let the person at this process's terminal do the task; None if they quit without submitting.
+
+    The task's limits are not applied. The terminal is put back as it was, however this ends.
+
+    Raises:
+        SandboxError: The sandbox failed.
+        VerifierError: The verifier failed.
+    """
+    episode = Episode(task)
+    try:
+        await episode.reset()
+        if not await _attach(episode):
+            return None
+        return Played(*await episode.finish())
+    finally:
+        await episode.close()
+        await close_launcher()
+
+
+async def _attach(episode: Episode) -> bool:
+    """Join the person and a shell of their own in the sandbox; whether they submit."""
+    rows, cols = termios.tcgetwinsize(sys.stdin)
+    pty = await episode.sandbox.open_pty(SHELL, rows=rows, cols=cols)
+    try:
+        with _raw(sys.stdin.fileno()):
+            return await _Link(pty).run()
+    finally:
+        os.close(pty.master)
+
+
+@contextmanager
+def _raw(stdin: int) -> Iterator[None]:
+    """The terminal in raw mode, with SIGTERM and SIGHUP ending the wait rather than the process."""
+    loop, me = asyncio.get_running_loop(), asyncio.current_task()
+    assert me is not None
+    before = termios.tcgetattr(stdin)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, me.cancel)
+    try:
+        tty.setraw(stdin)
+        yield
+    finally:
+        with suppress(OSError, termios.error):  # the terminal itself may be gone
+            os.write(sys.stdout.fileno(), _CALM)
+            termios.tcsetattr(stdin, termios.TCSAFLUSH, before)
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            loop.remove_signal_handler(number)
+
+
+class _Link:
+    """Bytes both ways between this process's terminal and a PTY."""
+
+    def __init__(self, pty: Pty) -> None:
+        self._stdin, self._stdout, self._master = sys.stdin.fileno(), sys.stdout.fileno(), pty.master
+        self._loop = asyncio.get_running_loop()
+        self._submits: asyncio.Future[bool] = self._loop.create_future()
+        self._pending = bytearray()
+        self._asking = False
+
+    async def run(self) -> bool:
+        """Until the person has decided; whether they submit."""
+        self._loop.add_reader(self._stdin, self._typed)
+        self._loop.add_reader(self._master, self._printed)
+        self._loop.add_signal_handler(signal.SIGWINCH, self._resize)
+        try:
+            return await self._submits
+        finally:
+            self._loop.remove_signal_handler(signal.SIGWINCH)
+            self._loop.remove_reader(self._stdin)
+            self._loop.remove_reader(self._master)
+            self._loop.remove_writer(self._master)
+
+    def _typed(self) -> None:
+        data = os.read(self._stdin, READ_BYTES)
+        if not data:
+            self._decide(False)
+        while data:
+            data = self._answer(data) if self._asking else self._forward(data)
+
+    def _forward(self, data: bytes) -> bytes:
+        """Send what comes before a detach key; returns what comes after it."""
+        keys, detach, rest = data.partition(DETACH)
+        self._pending += keys
+        self._write()
+        if detach:
+            self._ask()
+        return rest
+
+    def _ask(self) -> None:
+        self._asking = True
+        os.write(self._stdout, _MENU.encode())
+
+    def _answer(self, data: bytes) -> bytes:
+        """Take one key as the answer; returns what comes after it."""
+        key = data[:1].lower()
+        if key in (b"s", b"q"):
+            self._decide(key == b"s")
+        elif key == b"c":
+            self._asking = False
+            os.write(self._stdout, b"\r\n")
+            self._resize(redraw=True)
+        return data[1:]
+
+    def _decide(self, submits: bool) -> None:
+        if not self._submits.done():
+            self._submits.set_result(submits)
+
+    def _write(self) -> None:
+        try:
+            while self._pending:
+                del self._pending[: os.write(self._master, self._pending)]
+            self._loop.remove_writer(self._master)
+        except BlockingIOError:
+            self._loop.add_writer(self._master, self._write)
+        except OSError:
+            self._pending.clear()
+
+    def _printed(self) -> None:
+        try:
+            data = os.read(self._master, READ_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if data:
+            os.write(self._stdout, data)
+        else:
+            self._loop.remove_reader(self._master)
+            os.write(self._stdout, b"\r\nThe shell has ended.")
+            self._ask()
+
+    def _resize(self, redraw: bool = False) -> None:
+        """Make the PTY as large as the terminal; programs redraw only if its size changes."""
+        rows, cols = termios.tcgetwinsize(self._stdin)
+        with suppress(OSError, termios.error):
+            if redraw:
+                termios.tcsetwinsize(self._master, (max(1, rows - 1), cols))
+            termios.tcsetwinsize(self._master, (rows, cols))
