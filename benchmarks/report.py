@@ -9,13 +9,44 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 FOLDER = Path(__file__).parent
 COLUMNS = ("what", "min", "median", "p90", "p99", "n", "beside", "target", "met")
+
+
+class Samples:
+    """Milliseconds by row, in the order in which they were taken."""
+
+    def __init__(self) -> None:
+        self.ms: dict[str, list[float]] = {}
+
+    @contextmanager
+    def time(self, row: str) -> Iterator[None]:
+        """Add the time that the body takes to `row`; nothing if it fails."""
+        begin = time.perf_counter()
+        yield
+        self.add(row, time.perf_counter() - begin)
+
+    def add(self, row: str, seconds: float) -> None:
+        """Add a measurement to `row`."""
+        self.ms.setdefault(row, []).append(seconds * 1e3)
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of a table: what it measures, and the row beside which it is set, as a ratio ("x") or a difference ("+")."""
+
+    key: str
+    what: str
+    peer: str = ""
+    how: str = "x"
 
 
 def statistics(values: Sequence[float]) -> dict[str, float]:
@@ -26,6 +57,29 @@ def statistics(values: Sequence[float]) -> dict[str, float]:
     ranks = {"min": 0.0, "median": 0.5, "p90": 0.9, "p99": 0.99}
     named = {name: ordered[max(0, math.ceil(share * len(ordered)) - 1)] for name, share in ranks.items()}
     return {**{name: round(value, 4) for name, value in named.items()}, "n": len(ordered)}
+
+
+def rows(
+    chosen: Sequence[Row],
+    samples: Samples,
+    targets: Callable[[dict[str, dict[str, float]]], dict[str, tuple[str, bool]]],
+    skipped: str,
+) -> list[dict[str, Any]]:
+    """The table's rows, as they are written; `skipped` says why some have no samples."""
+    measured = {key: statistics(values) for key, values in samples.ms.items()}
+    held = targets(measured)
+    table: list[dict[str, Any]] = []
+    for row in chosen:
+        entry: dict[str, Any] = {"key": row.key, "what": row.what, **measured.get(row.key, {"skipped": skipped})}
+        if row.peer and row.key in measured:
+            ours, peer = measured[row.key]["median"], measured[row.peer]["median"]
+            entry["beside"] = (
+                f"{_short(ours / peer)} x {row.peer}" if row.how == "x" else f"{row.peer} {ours - peer:+.2f}"
+            )
+        if row.key in held:
+            entry["target"], entry["met"] = held[row.key]
+        table.append(entry)
+    return table
 
 
 def machine() -> dict[str, Any]:
@@ -113,7 +167,7 @@ def markdown(results: Iterable[dict[str, Any]]) -> str:
     for result in results:
         parts += [f"\n## {result['title']}\n", f"\n`{result['command']}` on {describe(result)}.\n"]
         parts += [f"\n{note}\n" for note in result.get("notes", [])]
-        parts += [f"\n| {' | '.join([f'what ({result["unit"]})', *COLUMNS[1:]])} |\n"]
+        parts += [f"\n| what ({result['unit']}) | {' | '.join(COLUMNS[1:])} |\n"]
         parts += [f"|{'|'.join('---:' if name in COLUMNS[1:6] else '---' for name in COLUMNS)}|\n"]
         parts += [f"| {' | '.join(cells(row))} |\n" for row in result["rows"]]
     return "".join(parts)

@@ -55,32 +55,8 @@ STYLES = (
     Style("conf", "#", "Host ", "", " ", indent="    ", camel=True),
     Style("conf", "#", "Zone ", "", " ", indent="  ", camel=True),
 )
-SERVICES = (
-    "relayd",
-    "tilestore",
-    "mailsweep",
-    "batchq",
-    "pagecast",
-    "lockbox",
-    "fernweh",
-    "gritd",
-    "oxbow",
-    "tallyman",
-)
-SECTIONS = (
-    "intake",
-    "archive",
-    "gateway",
-    "mirror",
-    "replica",
-    "frontend",
-    "reports",
-    "billing",
-    "uploads",
-    "search",
-    "export",
-    "spool",
-)
+SERVICES = tuple("relayd tilestore mailsweep batchq pagecast lockbox fernweh gritd oxbow tallyman".split())
+SECTIONS = tuple("intake archive gateway mirror replica frontend reports billing uploads search export spool".split())
 FOLDERS = ("/etc/{}", "/opt/{}/conf", "/srv/{}", "/app/{}/settings")
 COMMON = ("timeout", "retries", "log_level")
 """Keys that every section has: the traps."""

@@ -442,6 +442,8 @@ OUTPUT = """\
 [ "$(head -c 9 runs/{name}/status)" = 0 ] || exit 1
 [ "$(sha256sum <runs/{name}/stdout)" = "$(sha256sum <expected/{answer})" ] || exit 1
 """
+LIMITED = "timeout -k 1 4 "
+"""A program that hangs must not take the verifier's whole time."""
 SAME = """\
 [ -f "{path}" ] && [ ! -L "{path}" ] && [ "$(stat -c %s "{path}")" = {size} ] || exit 1
 [ "$(sha256sum <"{path}")" = "$(sha256sum <given/{number})" ] || exit 1
@@ -454,7 +456,7 @@ def _example_check(layout: Layout, given: dict[str, str]) -> Check:
         SAME.format(path=path, size=len(text.encode()), number=number)
         for number, (path, text) in enumerate(given.items())
     ]
-    run = layout.call.format(f"{layout.examples}/input.txt")
+    run = LIMITED + layout.call.format(f"{layout.examples}/input.txt")
     name = "example-and-others-untouched"
     return Check(name, OUTPUT.format(name=name, answer="example") + "".join(same), run=run)
 
@@ -462,7 +464,9 @@ def _example_check(layout: Layout, given: dict[str, str]) -> Check:
 def _hidden_check(layout: Layout, name: str, text: str) -> Check:
     """The input goes over as a file, ending as it should: a here-document would add a newline."""
     escaped = "".join(f"\\{ord(char):03o}" if char in "\\'%" else char for char in text)
-    run = f"input=$(mktemp)\nprintf '{escaped}' >\"$input\"\n{layout.call.format(chr(34) + '$input' + chr(34))}"
+    run = (
+        f"input=$(mktemp)\nprintf '{escaped}' >\"$input\"\n{LIMITED}{layout.call.format(chr(34) + '$input' + chr(34))}"
+    )
     return Check(name, OUTPUT.format(name=name, answer=name), run=run)
 
 

@@ -401,7 +401,7 @@ def _loop(plan: Plan, target: str = "", move: Callable[[str], str] = str) -> str
     found = f"$(grep -m1 '^{plan.label}' -- \"$f\")" if plan.label else f"${{f%.{plan.ext}}}"
     given = f'x={found}; d=$(iso "${{x#{plan.label}}}")' if plan.label else f'x={found}; d=$(iso "$x")'
     stem = f"s=${{x#*{plan.sep}}}; " if plan.first else f"s=${{x%{plan.sep}*}}; "
-    parts = (target or plan.target).format(y="${d:0:4}", m="${d:5:2}", d="${d:8:2}", stem="$s")
+    parts = (target or plan.target).format(y="${d:0:4}", m="${d:5:2}", d="${d:8:2}", stem="${s}")
     again = plan.number.format("$k")
     end = 'mkdir -p -- "$(dirname -- "$n")"; mv -- "$f" "$n"'
     number = f'k=2; while [ -e "$n" ]; do n="${{t}}{again}.{plan.ext}"; k=$((k+1)); done; '

@@ -1,6 +1,8 @@
 """The event loop under the synchronous interfaces: one for each thread that uses them, made on first use."""
 
 import asyncio
+import contextlib
+import os
 import select
 import selectors
 import threading
@@ -12,6 +14,7 @@ T = TypeVar("T")
 _COARSEST_S = 0.001
 _FD_SETSIZE = 1024
 _local = threading.local()
+_inherited: list[object] = []
 
 
 class FineSelector(selectors.EpollSelector):
@@ -25,24 +28,59 @@ class FineSelector(selectors.EpollSelector):
         return super().select(timeout)
 
 
-def new_loop() -> asyncio.AbstractEventLoop:
+class Loop(asyncio.SelectorEventLoop):
     """An event loop that keeps time to a fraction of a millisecond; any other works too, a little slower."""
-    return asyncio.SelectorEventLoop(FineSelector())
+
+    def __init__(self) -> None:
+        super().__init__(FineSelector())
+
+    def __del__(self) -> None:
+        """Close quietly: it goes with its thread, and nobody else could have closed it."""
+        if not self.is_closed():
+            self.close()
+
+
+def new_loop() -> asyncio.AbstractEventLoop:
+    """A `Loop`, for `asyncio.Runner(loop_factory=new_loop)`."""
+    return Loop()
 
 
 def loop() -> asyncio.AbstractEventLoop:
     """This thread's loop."""
     if not hasattr(_local, "loop") or _local.loop.is_closed():
-        _local.loop = new_loop()
+        _local.loop = Loop()
     return _local.loop
 
 
+def _forget_loop() -> None:
+    """After a fork: the loop's epoll is the parent's, and to close it here would reach into the parent's."""
+    _inherited.extend(vars(_local).values())
+    vars(_local).clear()
+
+
+os.register_at_fork(after_in_child=_forget_loop)
+
+
 def run(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine to its end on this thread's loop, also inside a notebook, whose own loop is running already."""
+    """Run a coroutine to its end on this thread's loop, also inside a notebook, whose own loop is running already.
+
+    An interrupt cancels it, and leaves the loop fit for the next.
+    """
+    own = loop()
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return loop().run_until_complete(coroutine)
-    own = loop()
+        return _run(own, coroutine)
     with ThreadPoolExecutor(1) as executor:  # a loop may run in any thread, but not inside another
-        return executor.submit(own.run_until_complete, coroutine).result()
+        return executor.submit(_run, own, coroutine).result()
+
+
+def _run(own: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, T]) -> T:
+    task = own.create_task(coroutine)
+    try:
+        return own.run_until_complete(task)
+    except KeyboardInterrupt:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            own.run_until_complete(task)
+        raise

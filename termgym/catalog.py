@@ -55,16 +55,14 @@ def family_dict(family: Family) -> dict[str, Any]:
 
 def family_table(shown: list[Family]) -> Table:
     """Families, for people."""
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    table.add_column("name", no_wrap=True, style="cyan")
-    table.add_column("domain", no_wrap=True)
-    table.add_column("levels", justify="right")
-    table.add_column("what the agent does, and the skills it takes")
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(no_wrap=True, style="cyan")
+    table.add_column()
     for family in shown:
+        skills = f"{family.domain}, {family.levels} levels: {', '.join(family.skills)}"
         gone = missing(family.requires)
         lacking = f"\n[red]not on this host: {', '.join(gone)}[/]" if gone else ""
-        what = f"{escape(family.summary)}\n[dim]{escape(', '.join(family.skills))}[/]{lacking}"
-        table.add_row(family.name, family.domain, str(family.levels), what)
+        table.add_row(family.name, f"{escape(family.summary)}\n[dim]{escape(skills)}[/]{lacking}")
     return table
 
 
@@ -89,7 +87,8 @@ def task_dict(task: Task) -> dict[str, Any]:
 
 def task_view(task: Task) -> Group:
     """A task, for people."""
-    about = " - ".join(part for part in (task.domain, f"level {task.level}" if task.level else "", ", ".join(task.skills)) if part)
+    level = f"level {task.level}" if task.level else ""
+    about = "; ".join(part for part in (task.domain, level, ", ".join(task.skills)) if part)
     files = [f"{len(file.content):>9,}  {file.mode:o}  {path}" for path, file in sorted(task.files.items())]
     checks = [f"{check.weight:>9g}  {check.name}" for check in task.checks] or ["tests/test.sh"]
     typed = [repr(command.keystrokes)[1:-1] for command in task.oracle]

@@ -5,8 +5,11 @@ import platform
 import re
 import resource
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+
+from rich.markup import escape
+from rich.table import Table
 
 from termgym.errors import SandboxError, TermgymError
 from termgym.family import families
@@ -16,10 +19,10 @@ from termgym.source import missing
 from termgym.terminal import Settled, Terminal
 
 OLDEST_KERNEL = (5, 12)
-XATTR_KERNEL = (6, 6)
 DESCRIPTORS_EACH = 5
 """That a sandbox with its terminal takes."""
 PROMPT_TIMEOUT_S = 10.0
+COLOURS = {"ok": "green", "note": "yellow", "problem": "red"}
 USERS = {
     "range": "root inside has the full range of users, and owns the system's files",
     "nobody": "root inside has the full range of users; the system's files show as nobody's, readable and replaceable",
@@ -56,6 +59,18 @@ def healthy(findings: list[Finding]) -> bool:
     return any(one.name.startswith("sandbox ") and one.grade != "problem" for one in findings)
 
 
+def table(findings: Sequence[Finding]) -> Table:
+    """Findings, for people."""
+    shown = Table(box=None, show_header=False, pad_edge=False)
+    shown.add_column(no_wrap=True)
+    shown.add_column(no_wrap=True)
+    shown.add_column()
+    for one in findings:
+        advice = f"\n[bold]{escape(one.advice)}[/]" if one.advice else ""
+        shown.add_row(f"[{COLOURS[one.grade]}]{one.grade}[/]", one.name, escape(one.what) + advice)
+    return shown
+
+
 def _version() -> tuple[int, ...]:
     return tuple(int(part) for part in re.findall(r"\d+", platform.release())[:2])
 
@@ -80,7 +95,8 @@ async def _sandbox(kind: str) -> list[Finding]:
     except TermgymError as error:
         return [Finding(f"sandbox {kind}", "problem", "does not start", str(error))]
     try:
-        what = f"works: the first start took {1000 * (between - begin):.0f} ms, the next {1000 * (end - between):.0f} ms"
+        took = [f"{1000 * seconds:.0f} ms" for seconds in (between - begin, end - between)]
+        what = f"works: the first start took {took[0]}, the next {took[1]}"
         terminal = await Terminal.open(second)
         settled, took_s = await _settles(terminal)
         terminal.close()
@@ -129,7 +145,7 @@ def _xattrs() -> Finding:
     try:
         os.setxattr(fd, "user.overlay.opaque", b"y")
     except OSError as error:
-        advice = f"Linux {XATTR_KERNEL[0]}.{XATTR_KERNEL[1]} has them. Until then, the base's folders cannot be hidden or replaced whole."
+        advice = "Linux 6.6 has them; before, folders of the system cannot be replaced whole inside."
         return Finding("tmpfs xattrs", "note", str(error.strerror), advice)
     finally:
         os.close(fd)

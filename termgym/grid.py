@@ -17,7 +17,7 @@ Grid = dict[str, Any]  # of NDArray; Gymnasium types the values of a Dict space 
 INSTRUCTION_BYTES = 2048
 TURNS = 1000
 WAIT, SUBMIT = "wait", "submit"
-_CONTROL = tuple(f"C-{letter}" for letter in "abcdefghklnopqrstuvwxyz")
+_CONTROL = tuple(f"C-{letter}" for letter in "abcdefghklnoprtuvwxyz")
 KEYS: tuple[str, ...] = (
     *map(chr, range(ord(" "), ord("~") + 1)),
     *("Enter", "Tab", "Escape", "BSpace", "Up", "Down", "Left", "Right"),
@@ -26,7 +26,9 @@ KEYS: tuple[str, ...] = (
 )
 """What each action types: a character, or the tmux name of a key. `KEYS.index("C-c")` is the action Ctrl-C.
 
-`WAIT` types nothing, and gives a program that is at work `duration_s` more; `SUBMIT` ends the episode.
+C-s and C-q are left out: the one stops all output until the other comes, so every step in between would take its
+whole `duration_s`. `WAIT` types nothing, and gives a program that is at work `duration_s` more; `SUBMIT` ends the
+episode.
 """
 
 

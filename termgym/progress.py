@@ -1,6 +1,7 @@
 """A progress line for evaluations: how many episodes ended and how, and steps per second."""
 
 import time
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
@@ -15,12 +16,12 @@ class Progress:
     def __init__(self, episodes: int, title: str = "", shown: bool = True) -> None:
         """`episodes` is how many there will be."""
         console = Console(stderr=True)
-        text = "[green]{task.fields[solved]} solved[/] {task.fields[failed]} failed [red]{task.fields[invalid]} invalid[/]"
+        text = "{task.fields[solved]} solved, {task.fields[failed]} failed, {task.fields[invalid]} invalid"
         columns = (TextColumn("{task.description}"), BarColumn(20), MofNCompleteColumn(), TextColumn(text))
         rate = TextColumn("{task.fields[rate]:.0f} steps/s")
         disable = not (shown and console.is_terminal)
         self._line = Line(*columns, rate, TimeElapsedColumn(), console=console, transient=True, disable=disable)
-        self._counts = {"solved": 0, "failed": 0, "invalid": 0}
+        self._counts: dict[str, Any] = {"solved": 0, "failed": 0, "invalid": 0}
         self._task = self._line.add_task(title, total=episodes, rate=0.0, **self._counts)
         self._begin, self._steps = time.monotonic(), 0
 

@@ -34,7 +34,7 @@ def wilson(solved: int, n: int, z: float = _Z95) -> tuple[float, float]:
 
 
 def pass_at_k(n: int, solved: int, k: int) -> float:
-    """The chance that one of `k` attempts solves it, from `n >= k` attempts: M. Chen et al., arXiv:2107.03374, eq. 1."""
+    """The chance that one of `k` attempts solves it, from `n >= k` attempts: Chen et al., arXiv:2107.03374, eq. 1."""
     return 1 - comb(n - solved, k) / comb(n, k)
 
 
@@ -70,7 +70,7 @@ class Scores:
         return sum(map(sum, self.tasks.values()))
 
     def pass_at(self) -> dict[int, float]:
-        """k -> pass@k for k = 1, 2, 4, ..., each a mean over the tasks with at least k valid attempts."""
+        """For k = 1, 2, 4, ...: pass@k, each a mean over the tasks with at least k valid attempts."""
         most = max(map(len, self.tasks.values()), default=0)
         found: dict[int, float] = {}
         for k in (1 << power for power in range(most.bit_length())):
@@ -113,9 +113,14 @@ class Report:
                 self.seconds[phase].append(trajectory.timings[phase])
 
     @property
+    def steps(self) -> int:
+        """Steps taken, in all episodes."""
+        return len(self.seconds["step"])
+
+    @property
     def steps_per_s(self) -> float:
         """Steps in a second of wall time, over all episodes at a time; 0 where that is not known."""
-        return len(self.seconds["step"]) / self.wall_s if self.wall_s else 0.0
+        return self.steps / self.wall_s if self.wall_s else 0.0
 
     def phases(self) -> dict[str, dict[str, float]]:
         """Phase -> median_s, p90_s, p99_s; phases that never were are left out."""
@@ -132,7 +137,7 @@ class Report:
             TOTAL: self.total.to_dict(),
             "families": {name: scores.to_dict() for name, scores in sorted(self.families.items())},
             "phases": self.phases(),
-            "steps": len(self.seconds["step"]),
+            "steps": self.steps,
             "wall_s": self.wall_s,
             "steps_per_s": self.steps_per_s,
         }

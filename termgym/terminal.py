@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import os
 import secrets
-import signal
 import termios
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -36,7 +35,8 @@ QUIET_S = {State.MIXED: 0.05, State.TIMED: 0.25, State.UNKNOWN: 0.05}
 BARRIER_S = 0.05
 READ_BYTES = 1 << 12
 """At a time: 64 KiB of hostile escape sequences can take the emulator 0.4 s, and others wait in the same loop."""
-_TIOCGPTPEER, _TIOCSIG = 0x5441, 0x40045436
+_TIOCGPTPEER = 0x5441
+_SIGNAL_KEYS = (b"\x03", b"\x1c", b"\x1a")
 
 
 class Settled(Enum):
@@ -67,6 +67,7 @@ class Terminal:
         self._emulator = Emulator(rows, cols, self._reply)
         self._output = Output(self._emulator)
         self._pending = bytearray()
+        self._stuffed = False  # keys were dropped, since the kernel's queue was full of others
         self._barrier: bytes = b""
         self._held: bytes = b""
         self._napping: asyncio.Future[None] | None = None
@@ -101,7 +102,7 @@ class Terminal:
         deadline = time.monotonic() + duration_s
         data = encode(keystrokes, application_cursor=self._emulator.application_cursor)
         before = self._foreground.look()
-        self._interrupt(data)
+        self._make_way(data)
         self._write(data)
         try:
             if settle:
@@ -169,6 +170,7 @@ class Terminal:
             sight = self._foreground.look()
             now = time.monotonic()
             if self._taken(sight, before, now - typed_at, typed) and await self._silent(sight):
+                self._stuffed = False
                 return self._reason(sight)
             if now >= deadline:
                 return Settled.DEADLINE
@@ -247,17 +249,16 @@ class Terminal:
         except OSError:
             self._drop_pending()
 
-    def _interrupt(self, data: bytes) -> None:
-        r"""A C-c, C-\ or C-z goes ahead of keys that nobody took: as a signal, since their queue is full."""
-        sent = {b"\x03": signal.SIGINT, b"\x1c": signal.SIGQUIT, b"\x1a": signal.SIGTSTP}.get(data)
-        if sent is not None and self._pending:
-            self._drop_pending()
-            with contextlib.suppress(OSError, termios.error):
-                if termios.tcgetattr(self._slave)[3] & termios.ISIG:
-                    termios.tcflush(self._slave, termios.TCIFLUSH)
-                    ioctl(self._master, _TIOCSIG, sent)
+    def _make_way(self, data: bytes) -> None:
+        r"""A C-c, C-\ or C-z goes ahead of keys that nobody took: those are dropped, as the kernel drops its queue."""
+        if self._stuffed and data in _SIGNAL_KEYS:
+            self._stuffed = False
+            with contextlib.suppress(termios.error):
+                termios.tcflush(self._master, termios.TCOFLUSH)  # what is on its way to the queue
+                termios.tcflush(self._slave, termios.TCIFLUSH)  # and what is in it
 
     def _drop_pending(self) -> None:
+        self._stuffed = self._stuffed or bool(self._pending)
         self._pending.clear()
         if self._master >= 0:
             self._loop.remove_writer(self._master)

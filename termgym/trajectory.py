@@ -102,7 +102,8 @@ class Trajectory:
 
 
 def _turn(fields: dict[str, Any]) -> TurnRecord:
-    return TurnRecord(**{name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()})
+    lists = {name: tuple(fields.pop(name)) for name in ("settled", "warnings", "token_ids", "logprobs")}
+    return TurnRecord(**lists, **fields)
 
 
 def origin(task: Task) -> dict[str, Any]:

@@ -498,7 +498,7 @@ if __name__ == "__main__":
 def test_async_vectors_work_or_say_that_they_cannot(state: str, tmp_path: Path) -> None:
     script = tmp_path / "vectors.py"
     script.write_text(ASYNC)
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), *sys.path])}
     subprocess.run([sys.executable, script, state], env=environment, check=True, timeout=30)
 
 

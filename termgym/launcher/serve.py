@@ -296,10 +296,11 @@ def _close_all_but(*kept: int) -> None:
 
 
 def main() -> None:
-    """Serve the socket whose descriptor is the first argument; the rest are paths that must not show inside."""
-    sock = socket.socket(fileno=int(sys.argv[1]))
-    sock.set_inheritable(False)
-    hidden = sys.argv[2:]
+    """Serve the socket that is our standard input; the arguments are paths that must not show inside."""
+    _close_all_but()
+    sock = socket.socket(fileno=os.dup(0))
+    os.dup2(os.open(os.devnull, os.O_RDWR), 0)
+    hidden = sys.argv[1:]
     linux.set_title("termgym-launcher")
     try:
         launcher = Launcher(sock, hidden)

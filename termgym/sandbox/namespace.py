@@ -16,14 +16,14 @@ import os
 import signal
 import socket
 import stat
-import subprocess
 import sys
 import sysconfig
+import time
 import weakref
 from collections.abc import Callable, Generator, Mapping, Sequence
 from itertools import count
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, TypeVar
 
 import termgym
 from termgym.errors import SandboxDied, SandboxError, SandboxFileError, SandboxUnavailable
@@ -38,6 +38,7 @@ from termgym.sandbox import (
 )
 from termgym.task import File
 
+T = TypeVar("T")
 START_TIMEOUT_S = 30.0
 SEAL_TIMEOUT_S = 10.0
 LINGER_S = 0.2
@@ -68,15 +69,19 @@ class ProgramError(SandboxError):
 
 
 class Channel:
-    """Messages over a SOCK_SEQPACKET socket, in the running event loop: requests out, whatever comes in to `handle`."""
+    """Messages over a SOCK_SEQPACKET socket, in the running event loop.
+
+    Requests go out by `ask` and `send`; what comes in and answers none of them goes to `handle`.
+    """
 
     def __init__(self, sock: socket.socket, handle: Callable[[dict[str, Any], list[int]], None]) -> None:
-        self._sock, self._handle = sock, handle
+        self.sock, self._handle = sock, handle
         self._waiting: dict[int, asyncio.Future[tuple[dict[str, Any], list[int]]]] = {}
         self._numbers = count(1)
         self.closed = asyncio.Event()
         sock.setblocking(False)
-        asyncio.get_running_loop().add_reader(sock, self._receive)
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(sock, self._receive)
 
     async def ask(self, request: dict[str, Any], fds: Sequence[int] = ()) -> tuple[dict[str, Any], list[int]]:
         """Send a request and wait for its answer, with the descriptors that came along."""
@@ -102,13 +107,13 @@ class Channel:
         if len(data) > _MAX_MESSAGE:
             raise SandboxError(f"arguments and environment take {len(data)} bytes; at most {_MAX_MESSAGE} fit")
         try:
-            socket.send_fds(self._sock, [data], fds)
+            socket.send_fds(self.sock, [data], fds)
         except (OSError, ValueError) as error:
             raise SandboxDied(f"the sandbox's processes are gone ({error})") from error
 
     def _receive(self) -> None:
         try:
-            message, fds = linux.receive(self._sock, _MAX_MESSAGE, 4)
+            message, fds = linux.receive(self.sock, _MAX_MESSAGE, 4)
         except BlockingIOError:
             return
         except OSError:
@@ -131,8 +136,8 @@ class Channel:
         if self.closed.is_set():
             return
         self.closed.set()
-        asyncio.get_running_loop().remove_reader(self._sock)
-        self._sock.close()
+        self._loop.remove_reader(self.sock)
+        self.sock.close()
         for future in self._waiting.values():
             if not future.done():
                 future.set_exception(SandboxDied("the sandbox's processes are gone"))
@@ -142,8 +147,8 @@ class Channel:
 class Launcher:
     """The launcher process of one event loop."""
 
-    def __init__(self, process: subprocess.Popen[bytes], channel: Channel, hello: dict[str, Any]) -> None:
-        self._process, self.channel = process, channel
+    def __init__(self, pid: int, channel: Channel, hello: dict[str, Any]) -> None:
+        self.pid, self.channel = pid, channel
         self.users: str = hello["users"]
         """How root inside maps: "range", "nobody" (the host's files show as nobody's), or "single"."""
         self.cgroups: list[str] = hello["cgroups"]
@@ -151,19 +156,14 @@ class Launcher:
         self.owner: int = hello["owner"]
         self.boxes = count(1)
 
-    def reap(self) -> None:
-        """Make sure of the end of a process that has stopped to answer."""
-        self._process.kill()  # its sandboxes' first processes die with it
-        self._process.wait()
-
     async def close(self) -> None:
         """End the process, and every sandbox with it."""
         self.channel.close()
-        while self._process.poll() is None:
-            await asyncio.sleep(0.002)
+        await _reap(self.pid)
 
 
-_launchers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Future[Launcher]] = weakref.WeakKeyDictionary()
+_launchers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Task[Launcher]] = weakref.WeakKeyDictionary()
+_inherited: list[object] = []
 
 
 async def launcher() -> Launcher:
@@ -173,46 +173,75 @@ async def launcher() -> Launcher:
         SandboxUnavailable: This host does not allow what it needs; the message says what to change.
     """
     loop = asyncio.get_running_loop()
-    future = _launchers.get(loop)
-    if future is None or (future.done() and (future.exception() or future.result().channel.closed.is_set())):
-        if future is not None and not future.exception():
-            future.result().reap()
-        future = _launchers[loop] = loop.create_task(_start_launcher())
-    return await asyncio.shield(future)
+    task = _launchers.get(loop)
+    if task is None or (task.done() and (task.cancelled() or task.exception() or task.result().channel.closed.is_set())):
+        task = _launchers[loop] = loop.create_task(_start_launcher())
+    return await asyncio.shield(task)
 
 
 async def close_launcher() -> None:
     """End the running loop's launcher, if it has one; the next sandbox starts another."""
-    future = _launchers.pop(asyncio.get_running_loop(), None)
-    if future is not None:
-        await (await future).close()
+    task = _launchers.pop(asyncio.get_running_loop(), None)
+    if task is not None:
+        await (await task).close()
+
+
+def _forget_launchers() -> None:
+    """After a fork: the launchers are the parent's. Not closed, since that would reach into its event loops."""
+    for task in _launchers.values():
+        if task.done() and not task.cancelled() and not task.exception():
+            channel = task.result().channel
+            if not channel.closed.is_set():
+                os.close(channel.sock.detach())  # or else the launcher would outlive the parent by us
+    _inherited.extend(_launchers.items())
+    _launchers.clear()
+
+
+os.register_at_fork(after_in_child=_forget_launchers)
 
 
 async def _start_launcher() -> Launcher:
     _raise_descriptor_limit()
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    package = Path(termgym.__file__).parent
     with theirs:
-        process = subprocess.Popen(
-            [sys.executable, "-I", "-S", "-c", _MAIN, str(package), str(theirs.fileno()), *_hidden(package)],
-            pass_fds=[theirs.fileno()],
-            env={},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        pid = _spawn_launcher(theirs.fileno())
     hello: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
-    channel = Channel(ours, lambda message, _: hello.set_result(message) if "ready" in message or "error" in message else None)
-    closed = asyncio.ensure_future(channel.closed.wait())
-    await asyncio.wait([hello, closed], timeout=START_TIMEOUT_S, return_when=asyncio.FIRST_COMPLETED)
-    closed.cancel()
-    answer = hello.result() if hello.done() else {"error": "the launcher ended before it was ready"}
+    channel = Channel(ours, lambda message, _: None if hello.done() else hello.set_result(message))
+    answer = await _first(hello, channel, {"error": "the launcher ended before it was ready"})
     if "error" in answer:
         channel.close()
-        process.kill()
-        process.wait()
+        await _reap(pid)
         raise SandboxUnavailable(explain(answer["error"]))
-    return Launcher(process, channel, answer)
+    return Launcher(pid, channel, answer)
+
+
+def _spawn_launcher(fd: int) -> int:
+    """Start the process with our socket as its standard input, no environment, and in a session of its own."""
+    package = Path(termgym.__file__).parent
+    argv = [sys.executable, "-I", "-S", "-c", _MAIN, str(package), *sorted(_hidden(package))]
+    actions: list[tuple[Any, ...]] = [
+        (os.POSIX_SPAWN_DUP2, fd, 0),
+        (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
+    ]
+    return os.posix_spawn(sys.executable, argv, {}, file_actions=actions, setsid=True)
+
+
+async def _reap(pid: int) -> None:
+    """Wait until our child `pid` is gone; killed, if it takes its time."""
+    deadline = time.monotonic() + SEAL_TIMEOUT_S
+    with contextlib.suppress(ChildProcessError):  # somebody else's wait took it
+        while os.waitpid(pid, os.WNOHANG)[0] == 0:
+            if time.monotonic() > deadline:
+                os.kill(pid, signal.SIGKILL)
+            await asyncio.sleep(0.002)
+
+
+async def _first(future: "asyncio.Future[T]", channel: Channel, otherwise: T) -> T:
+    """The result of `future`, or `otherwise` if the channel closes first or nothing comes in time."""
+    closed = asyncio.ensure_future(channel.closed.wait())
+    await asyncio.wait([future, closed], timeout=START_TIMEOUT_S, return_when=asyncio.FIRST_COMPLETED)
+    closed.cancel()
+    return future.result() if future.done() else otherwise
 
 
 def explain(error: str) -> str:
@@ -283,10 +312,7 @@ class NamespaceSandbox:
         with theirs:
             reply, handed = await self._launcher.channel.ask(self._request(), [theirs.fileno()])
         self._pid, (self._pidfd,) = reply["pid"], handed
-        closed = asyncio.ensure_future(self._channel.closed.wait())
-        await asyncio.wait([ready, closed], timeout=START_TIMEOUT_S, return_when=asyncio.FIRST_COMPLETED)
-        closed.cancel()
-        message, fds = ready.result() if ready.done() else ({"error": "it ended before it was ready"}, [])
+        message, fds = await _first(ready, self._channel, ({"error": "it ended before it was ready"}, []))
         if "error" in message:
             raise SandboxError(f"the sandbox could not start: {message['error']}")
         (self._root,) = fds
@@ -372,7 +398,11 @@ class NamespaceSandbox:
         pid, (master,) = await self._spawn("pty", argv, env, None, rows=rows, cols=cols)
         del self._exits[pid]
         os.set_blocking(master, False)
-        return Pty(master, _session_leader(master), self._pid)
+        try:
+            return Pty(master, _session_leader(master), self._pid)
+        except OSError as error:
+            os.close(master)
+            raise SandboxError(f"{argv[0]} ended as soon as it was started on a terminal") from error
 
     async def _spawn(
         self,

@@ -1,0 +1,301 @@
+"""How long each part of an episode takes, beside plain bash and beside the recipe that most use: Docker and tmux.
+
+All rows are measured in one run, in turn, round after round, so that whatever else the machine does meets them alike.
+Compare rows with each other rather than with those of another machine.
+"""
+
+import argparse
+import json
+import os
+import select
+import signal
+import sys
+import termios
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import gymnasium as gym
+import report
+from naive_docker import Container, Unavailable, require
+from report import Row, Samples
+
+from termgym import aio
+from termgym.episode import Episode, EpisodeConfig
+from termgym.sandbox import SandboxSpec, namespace, new_sandbox
+from termgym.task import Check, File, Limits, Task
+from termgym.terminal import Terminal
+
+SHELL_CHECK = "grep -qx hi /app/out.txt"
+PYTHON_CHECK = "#!/usr/bin/python3 -I\nimport sys\nsys.exit(open('/app/out.txt').read() != 'hi\\n')\n"
+TASK = Task(
+    id="bench/hi",
+    instruction="Write hi into out.txt.",
+    files={f"/app/notes/{name}.txt": File.of(f"{name}\n" * 20) for name in ("ash", "birch", "cedar", "elm", "fir")},
+    checks=(Check("said", SHELL_CHECK),),
+    limits=Limits(turns=0, wall_s=0),
+)
+PYTHON_TASK = replace(TASK, checks=(Check("said", PYTHON_CHECK),))
+FLOOR_ENV = {**namespace.ENV, "HOME": "/nonexistent", "PS1": "$ "}
+STEPS = 20
+DURATION_S = 5.0
+"""As the longest wait: every step must end long before."""
+
+
+# The floor: bash and Python with nothing of ours.
+
+
+class PlainBash:
+    """Bash on a PTY, without a sandbox."""
+
+    def __init__(self, *options: str) -> None:
+        self.master, slave = os.openpty()
+        termios.tcsetwinsize(slave, (40, 160))
+        opened = [(os.POSIX_SPAWN_OPEN, 0, os.ttyname(slave), os.O_RDWR, 0)]
+        copied = [(os.POSIX_SPAWN_DUP2, 0, fd) for fd in (1, 2)]
+        argv = ["/bin/bash", *options]
+        self.pid = os.posix_spawn(argv[0], argv, FLOOR_ENV, file_actions=[*opened, *copied], setsid=True)
+        os.close(slave)
+
+    def until_prompt(self) -> bytes:
+        """What is printed up to the next prompt."""
+        data = b""
+        while not data.endswith((b"$ ", b"# ")):
+            assert select.select([self.master], [], [], 10)[0], f"no prompt after {data!r}"
+            data += os.read(self.master, 4096)
+        return data
+
+    def close(self) -> None:
+        """Hang up."""
+        os.kill(self.pid, signal.SIGKILL)
+        os.close(self.master)
+        os.waitpid(self.pid, 0)
+
+
+def plain_bash(samples: Samples) -> None:
+    """Bash to its first prompt, and its echo to the next: what no environment can be faster than."""
+    for row, options in (("bash", ("--norc", "--noprofile")), ("bash --login", ("--login",))):
+        with samples.time(row):
+            bash = PlainBash(*options)
+            bash.until_prompt()
+        for row, keys in (
+            (("bash echo", b"echo hi\n"), ("bash /bin/echo", b"/bin/echo hi\n")) * (row == "bash --login") * STEPS
+        ):
+            with samples.time(row):
+                os.write(bash.master, keys)
+                printed = bash.until_prompt()
+            assert printed.count(b"hi\r\n") == 2, printed
+        bash.close()
+
+
+def interpreter(samples: Samples) -> None:
+    """The start and end of a Python that does nothing: the least that a check in Python costs."""
+    argv = ["/usr/bin/python3", "-I", "-c", "pass"]
+    with samples.time("python"):
+        _, status = os.waitpid(os.posix_spawn(argv[0], argv, FLOOR_ENV), 0)
+    assert status == 0
+
+
+# Ours.
+
+
+def cold(samples: Samples) -> None:
+    """A sandbox from nothing to the first prompt, with no task in it."""
+
+    async def start() -> None:
+        sandbox = new_sandbox("namespace", SandboxSpec())
+        with samples.time("cold"):
+            with samples.time("start"):
+                await sandbox.start()
+            terminal = await Terminal.open(sandbox)
+            await terminal.ready(10.0)
+        assert terminal.screen().text.rstrip().endswith(("#", "$"))
+        terminal.close()
+        await sandbox.close()
+
+    aio.run(start())
+
+
+def action(keystrokes: str, done: bool = False) -> str:
+    """An action that types one thing."""
+    commands = [{"keystrokes": keystrokes, "duration": DURATION_S}]
+    return json.dumps({"analysis": "", "plan": "", "commands": commands, "task_complete": done})
+
+
+def steps(samples: Samples, env: gym.Env[str, str]) -> None:
+    """A reset, steps, and a close while the shell is alive."""
+    with samples.time("reset"):
+        env.reset()
+    for row, act in (("step", action("echo hi\n")), ("step /bin/echo", action("/bin/echo hi\n"))) * STEPS:
+        with samples.time(row):
+            observation, _, _, _, info = env.step(act)
+        assert "\nhi\n" in observation, observation
+        assert info["settled"] == ["prompt"], info
+    with samples.time("close"):
+        env.close()
+
+
+def verify(samples: Samples) -> None:
+    """The verdict, with a check in shell and one in Python."""
+
+    async def judge(row: str, task: Task) -> None:
+        episode = Episode(task)
+        await episode.reset()
+        await episode.step(action("echo hi > out.txt\n"))
+        with samples.time(row):
+            _, verdict = await episode.finish()
+        await episode.close()
+        assert verdict.binary == 1.0, verdict
+
+    aio.run(judge("verify", TASK))
+    aio.run(judge("verify python", PYTHON_TASK))
+
+
+def episode(samples: Samples, env: gym.Env[str, str]) -> None:
+    """A whole episode through Gymnasium: five echo turns, the last of which says that the task is done."""
+    with samples.time("episode"):
+        env.reset()
+        for turn in range(5):
+            _, reward, terminated, _, _ = env.step(action("echo hi | tee out.txt\n", done=turn == 4))
+        env.close()
+    assert (reward, terminated) == (1.0, True)
+
+
+# The naive recipe.
+
+
+def naive(samples: Samples, image: str) -> None:
+    """The same with Docker and tmux; then a moment for the engine, which tidies up for longer than it says."""
+    with samples.time("docker episode"):
+        with samples.time("docker cold"):
+            container = Container(image)
+            container.open()
+        for turn in range(5):
+            with samples.time("docker turn 0.1"):
+                screen = container.step("echo hi | tee out.txt\n", 0.1)
+            assert "\nhi\n" in screen, screen
+        with samples.time("docker verify"):
+            reward = container.verify()
+        assert reward == 1.0
+        with samples.time("docker rm -f"):
+            container.remove()
+    time.sleep(0.5)
+
+
+def naive_slow(samples: Samples, image: str) -> None:
+    """What takes seconds: a turn of the default duration, and the stop that the engine gives ten seconds to."""
+    container = Container(image)
+    container.open()
+    with samples.time("docker turn 1.0"):
+        container.step("echo hi\n", 1.0)
+    with samples.time("docker stop"):
+        container.stop()
+
+
+# The table.
+
+
+def limits(m: dict[str, dict[str, float]]) -> dict[str, tuple[str, bool]]:
+    """The targets by row, and whether they are met."""
+    cold, step = m["cold"]["median"], m["step"]
+    return {
+        "cold": ("<= 10 ms, <= 4 x bash", cold <= min(10, 4 * m["bash"]["median"])),
+        "reset": ("<= cold + 2 ms", m["reset"]["median"] <= cold + 2),
+        "step": ("<= 1 ms, p99 < 10 ms", step["median"] <= 1 and step["p99"] < 10),
+        "verify": ("<= 10 ms", m["verify"]["median"] <= 10),
+        "verify python": ("<= python + 15 ms", m["verify python"]["median"] <= m["python"]["median"] + 15),
+        "close": ("<= 2 ms", m["close"]["median"] <= 2),
+    }
+
+
+ROWS = (
+    Row("bash", "plain bash on a PTY, to its prompt"),
+    Row("bash --login", "plain bash --login, to its prompt", "bash"),
+    Row("launcher", "our launcher, once a process"),
+    Row("start", "sandbox, start"),
+    Row("cold", "sandbox and terminal, to the first prompt", "bash"),
+    Row("reset", "env.reset", "cold", "+"),
+    Row("docker cold", "naive: container and tmux, to the first prompt", "reset"),
+    Row("bash echo", "plain bash, echo hi, to the next prompt"),
+    Row("step", "env.step, echo hi", "bash echo"),
+    Row("bash /bin/echo", "plain bash, /bin/echo hi, to the next prompt"),
+    Row("step /bin/echo", "env.step, /bin/echo hi", "bash /bin/echo"),
+    Row("docker turn 0.1", "naive: turn, echo hi, duration 0.1", "step"),
+    Row("docker turn 1.0", "naive: turn, echo hi, duration 1.0 (the default)", "step"),
+    Row("verify", "verify, one check in shell"),
+    Row("python", "python3 -I -c pass"),
+    Row("verify python", "verify, one check in Python", "python", "+"),
+    Row("docker verify", "naive: verify, one check in shell", "verify"),
+    Row("close", "env.close"),
+    Row("docker rm -f", "naive: docker rm -f", "close"),
+    Row("docker stop", "naive: docker stop, docker rm", "close"),
+    Row("episode", "episode: reset, 5 echo turns, verify, close"),
+    Row("docker episode", "naive: episode, turns of 0.1 s, rm -f", "episode"),
+)
+
+
+def measure(rounds: int, image: str) -> tuple[Samples, str]:
+    """All measurements; and why there is no naive recipe among them, or ""."""
+    samples, warm_up = Samples(), Samples()
+    no_docker = ""
+    try:
+        require(image)
+    except Unavailable as reason:
+        no_docker = str(reason)
+        print(f"the naive recipe is left out: {no_docker}", file=sys.stderr)
+    for _ in range(3):
+        with samples.time("launcher"):
+            aio.run(namespace.launcher())
+        aio.run(namespace.close_launcher())
+    env = gym.make("Terminal-v0", task=TASK)
+    once = gym.make("Terminal-v0", task=TASK, confirm=False)
+    for number in range(-2, rounds):
+        into = samples if number >= 0 else warm_up
+        plain_bash(into)
+        interpreter(into)
+        cold(into)
+        steps(into, env)
+        verify(into)
+        episode(into, once)
+        if not no_docker and number % 10 == 0:
+            naive(into, image)
+    for _ in range(0 if no_docker else 2):
+        naive_slow(samples, image)
+    return samples, no_docker
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure, print the table, write it down. Exits with 0 also where a target is missed."""
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="example, with the naive recipe beside ours (the engine is the one of the docker command, DOCKER_HOST):\n"
+        "  mmdebstrap --variant=minbase --include=tmux bookworm | docker import - bench\n"
+        "  python benchmarks/latency.py --image bench && python benchmarks/report.py",
+    )
+    parser.add_argument("--quick", action="store_true", help="a tenth of the rounds: seconds, and rougher")
+    parser.add_argument(
+        "--image", default="", metavar="NAME", help="local Docker image with tmux, for the naive recipe"
+    )
+    parser.add_argument("--json", type=Path, metavar="PATH", help="where to write (default: results/latency.json here)")
+    args = parser.parse_args(argv)
+    rounds = 10 if args.quick else 100
+    machine = report.machine()
+    samples, no_docker = measure(rounds, args.image)
+    words = [word for word, on in (("--quick", args.quick), ("--image NAME", args.image)) if on]
+    result = {
+        "title": "Latency",
+        "unit": "ms",
+        "command": " ".join(["python benchmarks/latency.py", *words]),
+        "machine": machine,
+        "notes": [f"{rounds} rounds over all rows; `beside` compares medians."],
+        "rows": report.rows(ROWS, samples, limits, no_docker),
+    }
+    report.save(args.json or report.FOLDER / "results" / "latency.json", result)
+    report.show(result)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
