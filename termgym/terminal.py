@@ -195,18 +195,24 @@ class Terminal:
         return await self._pass_barrier() and not self._foreground.look().moved(sight)
 
     async def _pass_barrier(self) -> bool:
-        """Write a mark behind all output so far and wait for it; False if it is stuck, as after C-s."""
-        if not self._barrier:
-            self._barrier = b"\x1b]7777;%d\x1b\\" % secrets.randbits(63)
-            try:
-                os.write(self._slave, self._barrier)
-            except OSError:
-                self._barrier = b""
-                return self._cooked() is None
+        """Write a mark behind all output so far and wait for it.
+
+        False if it does not come: output is stopped (C-s), or a C-c made the kernel drop what was on its way. Should it
+        come late, the emulator takes it for a sequence that shows nothing.
+        """
+        self._barrier = b"\x1b]7777;%d\x1b\\" % secrets.randbits(63)
+        try:
+            os.write(self._slave, self._barrier)
+        except OSError:
+            self._barrier = b""
+            return self._cooked() is None
         until = time.monotonic() + BARRIER_S
         while self._barrier and (left_s := until - time.monotonic()) > 0:
             await self._nap(left_s)
-        return not self._barrier  # the reader has cut it out
+        passed = not self._barrier  # the reader has cut it out
+        self._barrier, held, self._held = b"", self._held, b""
+        self._take(held)
+        return passed
 
     async def _nap(self, seconds: float) -> None:
         """Sleep until something is printed, the barrier passes, the shell ends, or `seconds` have passed."""

@@ -152,7 +152,7 @@ async def eventually(condition: Callable[[], object], seconds: float = 5.0) -> N
 
 
 async def launcher_pid() -> int:
-    return (await namespace.launcher())._process.pid  # pyright: ignore[reportPrivateUsage]
+    return (await namespace.launcher()).pid
 
 
 def init_of(box: Sandbox) -> int:
@@ -783,7 +783,7 @@ async def main():
         await box.start()
         await box.exec(["/bin/bash", "-c", "setsid sleep 83 >/dev/null 2>&1 & echo x > x"])
     await boxes[0].fork()
-    print((await namespace.launcher())._process.pid, flush=True)
+    print((await namespace.launcher()).pid, flush=True)
     await boxes[1].exec(["/bin/sleep", "83"])
 asyncio.run(main())
 """

@@ -175,7 +175,7 @@ async def launcher() -> Launcher:
     loop = asyncio.get_running_loop()
     task = _launchers.get(loop)
     if task is None or (task.done() and (task.cancelled() or task.exception() or task.result().channel.closed.is_set())):
-        task = _launchers[loop] = loop.create_task(_start_launcher())
+        task = _launchers[loop] = loop.create_task(_start_launcher(task))
     return await asyncio.shield(task)
 
 
@@ -200,7 +200,9 @@ def _forget_launchers() -> None:
 os.register_at_fork(after_in_child=_forget_launchers)
 
 
-async def _start_launcher() -> Launcher:
+async def _start_launcher(former: "asyncio.Task[Launcher] | None" = None) -> Launcher:
+    if former is not None and not former.cancelled() and not former.exception():
+        await _reap(former.result().pid)
     _raise_descriptor_limit()
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with theirs:
