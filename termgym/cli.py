@@ -78,7 +78,9 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def common(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
 ) -> None:
     """Options that stand before a command."""
 
@@ -127,7 +129,7 @@ def play(name: Name, seed: Seed = 0, level: Level = None) -> None:
     console = _console()
     console.print(f"{task.instruction.rstrip()}\n", markup=False, highlight=False)
     console.print("[dim]You are root in a sandbox. C-] when you are done, or to leave.[/]")
-    with asyncio.Runner(loop_factory=aio.new_loop) as runner:
+    with asyncio.Runner(loop_factory=aio.Loop) as runner:
         played = runner.run(play_task(task))
     if played is None:
         console.print("Nothing was submitted.")
@@ -155,7 +157,9 @@ def evaluate(
         list[str] | None, typer.Option(metavar="KEY=VALUE", help="For the policy; JSON or text; may be repeated.")
     ] = None,
     sandbox: Annotated[str, typer.Option(help="The kind of sandbox.")] = "namespace",
-    wait: Annotated[str, typer.Option(help="settle: until the terminal has settled; duration: as long as asked.")] = "settle",
+    wait: Annotated[
+        str, typer.Option(help="settle: until the terminal has settled; duration: as long as asked.")
+    ] = "settle",
     as_json: Json = False,
 ) -> None:
     """Let a policy act, and report what it solved.
@@ -227,7 +231,7 @@ def doctor(as_json: Json = False) -> None:
     from termgym import aio
     from termgym.doctor import examine, healthy, table
 
-    with asyncio.Runner(loop_factory=aio.new_loop) as runner:
+    with asyncio.Runner(loop_factory=aio.Loop) as runner:
         findings = runner.run(examine())
     if as_json:
         _print_json({"ok": healthy(findings), "findings": [asdict(finding) for finding in findings]})
@@ -239,7 +243,7 @@ def doctor(as_json: Json = False) -> None:
 
 @app.command("demo", epilog="Example: termgym demo --n 6")
 def show_demo(
-    n: Annotated[int, typer.Option("--n", min=1, help="Episodes of each family and policy.")] = 3,
+    n: Annotated[int, typer.Option("--n", min=1, help="Episodes of each family and policy.")] = 6,
     concurrency: Annotated[int, typer.Option(min=1, help="Episodes at a time.")] = 4 * (os.cpu_count() or 1),
     out: Annotated[Path | None, typer.Option(help="Folder for the results.", show_default="runs/TIME-demo")] = None,
 ) -> None:

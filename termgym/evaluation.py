@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from contextlib import aclosing
 from pathlib import Path
 
-from termgym.aio import new_loop
+from termgym.aio import Loop
 from termgym.episode import EpisodeConfig
 from termgym.errors import TaskError
 from termgym.plan import Attempt
@@ -71,7 +71,7 @@ class Evaluation:
                 await close_launcher()
 
         try:
-            with asyncio.Runner(loop_factory=new_loop) as runner:
+            with asyncio.Runner(loop_factory=Loop) as runner:
                 runner.run(gather())
         finally:
             self.report.wall_s += time.monotonic() - begin

@@ -89,9 +89,7 @@ class Output:
         return render_output(self._line, data, size.cols, rows=size.rows, column=self._column)
 
 
-def render_output(
-    before: str, data: bytes, cols: int, *, rows: int = 40, column: int | None = None
-) -> str | None:
+def render_output(before: str, data: bytes, cols: int, *, rows: int = 40, column: int | None = None) -> str | None:
     """`data` as the lines it makes on a terminal, after `before` on the first of them.
 
     Colours are gone, carriage returns and backspaces applied, lines wrapped at `cols`. Blank lines that end

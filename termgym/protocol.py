@@ -311,9 +311,7 @@ def next_prompt(parsed: Parsed, screen_text: str, *, confirm: bool) -> str:
     """
     if parsed.action is None:
         report = f"ERROR: {parsed.error}{_listed(parsed.warnings)}"
-        return (
-            f"Your last reply was unusable; nothing was typed.\n{report}\n\nReply again, as one JSON object."
-        )
+        return f"Your last reply was unusable; nothing was typed.\n{report}\n\nReply again, as one JSON object."
     if confirm:
         return f"Current terminal state:\n{screen_text}\n\n{_CONFIRM}"
     if parsed.warnings and not parsed.action.task_complete:

@@ -19,7 +19,9 @@ MAX_SEED = 2**31
 class TaskSource:
     """Draws tasks, as `np_random` decides."""
 
-    def __init__(self, wanted: Wanted | Sequence[Wanted] | None = None, level: int | None = None, seed: int | None = None) -> None:
+    def __init__(
+        self, wanted: Wanted | Sequence[Wanted] | None = None, level: int | None = None, seed: int | None = None
+    ) -> None:
         """`wanted` None is every family that this host has the programs for.
 
         `level` and `seed` fix what a family makes; None draws them. A string is the name of a family, `module:name` of

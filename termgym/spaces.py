@@ -12,7 +12,17 @@ from gymnasium import Space
 from termgym.keys import NAMES
 from termgym.protocol import Action, Command
 
-LINES = ("ls\n", "pwd\n", "cat *\n", "cd ..\n", "cd -\n", "echo $?\n", "find . -type f\n", "grep -rn a .\n", "wc -l *\n")
+LINES = (
+    "ls\n",
+    "pwd\n",
+    "cat *\n",
+    "cd ..\n",
+    "cd -\n",
+    "echo $?\n",
+    "find . -type f\n",
+    "grep -rn a .\n",
+    "wc -l *\n",
+)
 """What a random action types at a shell: nothing whose output tells the time."""
 
 

@@ -26,7 +26,7 @@ HELLO = Task(
     files={"/app/in.txt": File.of("hello\n")},
     checks=(
         Check("there", "[ -f /app/out.txt ] && [ ! -L /app/out.txt ]", 1.0),
-        Check("right", "[ -f /app/out.txt ] && [ \"$(head -c 100 /app/out.txt)\" = hello ]", 3.0),
+        Check("right", '[ -f /app/out.txt ] && [ "$(head -c 100 /app/out.txt)" = hello ]', 3.0),
     ),
 )
 DONE = Action("done", "none", (), True)
@@ -36,7 +36,9 @@ def typing(*keys: str, duration_s: float = 5.0) -> str:
     return Action("test", "test", tuple(Command(one, duration_s) for one in keys)).to_json()
 
 
-async def play(task: Task, *keys: str, finish: bool = True, **config: object) -> tuple[Episode, list[Turn], Outcome, Verdict]:
+async def play(
+    task: Task, *keys: str, finish: bool = True, **config: object
+) -> tuple[Episode, list[Turn], Outcome, Verdict]:
     """One episode: each of `keys` a turn, then the claim to be done; closed at the end."""
     episode = Episode(task, EpisodeConfig(**config))  # type: ignore[arg-type]
     try:
@@ -91,7 +93,9 @@ def test_observations_are_what_a_policy_reads() -> None:
         (Limits(tokens=1), ["true\n"], Outcome.OUT_OF_TOKENS),
     ],
 )
-def test_limits_end_an_episode_and_work_that_passes_still_counts(limits: Limits, keys: list[str], reason: Outcome) -> None:
+def test_limits_end_an_episode_and_work_that_passes_still_counts(
+    limits: Limits, keys: list[str], reason: Outcome
+) -> None:
     async def main(work: str) -> tuple[Outcome, Outcome | None, float]:
         episode = Episode(HELLO, limits=limits)
         try:
@@ -127,7 +131,10 @@ HOSTILE = {
     "unkillable": ("trap '' INT TERM HUP QUIT TSTP; while :; do sleep 1; done\n", False),
     "stopped": ("kill -STOP $$\n", False),
     "hidden daemon": ("setsid sh -c 'while :; do echo x > /app/out.txt; done' > /dev/null 2>&1 &\n", False),
-    "broken tools": ("mount --bind /dev/null /usr/bin/bash; cp /bin/true /usr/bin/[; rm -rf /usr/bin/head /bin\n", False),
+    "broken tools": (
+        "mount --bind /dev/null /usr/bin/bash; cp /bin/true /usr/bin/[; rm -rf /usr/bin/head /bin\n",
+        False,
+    ),
     "no more terminal": ("stty raw -echo -isig; exec cat > /dev/null\n", False),
     "memory": ("tail /dev/zero\n", False),
 }
@@ -159,7 +166,9 @@ def test_hostile_agents_get_a_defined_outcome_in_time(name: str) -> None:
     aio.run(main())
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"commands": 3}', "\x00\ud800", "x" * 5_000_000, '{"a":' * 100_000])
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "null", '{"commands": 3}', "\x00\ud800", "x" * 5_000_000, '{"a":' * 100_000]
+)
 def test_malformed_actions_are_answered_not_raised(text: str) -> None:
     async def main() -> None:
         episode = Episode(HELLO)
@@ -184,7 +193,9 @@ def test_five_megabytes_of_keystrokes() -> None:
             turn = await episode.step(typing("# " + "y" * 5_000_000 + "\n", duration_s=2.0))
             assert time.monotonic() - begin < 6
             assert len(turn.observation.encode()) < 11_000
-            turn = await episode.step(typing("C-c", "C-c", "C-u", "echo $((6*7))\n"))  # bash takes its time with such a line
+            turn = await episode.step(
+                typing("C-c", "C-c", "C-u", "echo $((6*7))\n")
+            )  # bash takes its time with such a line
             assert "42" in turn.observation
         finally:
             await episode.close()
@@ -213,8 +224,8 @@ def test_a_broken_verifier_is_an_error_not_a_zero(script: str, words: str) -> No
     [
         ("echo 1 > /logs/verifier/reward.txt", 1.0),
         ("echo 0.25 > /logs/verifier/reward.txt; exit 3", 0.25),
-        ("echo 0 > /logs/verifier/reward.txt; echo '{\"reward\": 0.5, \"b\": 1}' > /logs/verifier/reward.json", 0.5),
-        ("echo '{\"a\": 0, \"b\": 1}' > /logs/verifier/reward.json", 0.5),
+        ('echo 0 > /logs/verifier/reward.txt; echo \'{"reward": 0.5, "b": 1}\' > /logs/verifier/reward.json', 0.5),
+        ('echo \'{"a": 0, "b": 1}\' > /logs/verifier/reward.json', 0.5),
         ("echo nan > /logs/verifier/reward.txt", "finite"),
         ("echo '{\"reward\": true}' > /logs/verifier/reward.json", "finite"),
         ("echo '{}' > /logs/verifier/reward.json", "holds no reward"),
@@ -238,7 +249,11 @@ def test_harbors_contract(script: str, expected: float | str) -> None:
 def test_a_check_may_run_the_agents_program_only_in_a_fork() -> None:
     """What it prints counts; what it does to the verifier's files, processes and tools does not."""
     checks = (
-        Check("output", '[ "$(cat /tests/runs/output/stdout)" = 42 ] && [ "$(cat /tests/runs/output/status)" = 0 ]', run="bash prog.sh"),
+        Check(
+            "output",
+            '[ "$(cat /tests/runs/output/stdout)" = 42 ] && [ "$(cat /tests/runs/output/status)" = 0 ]',
+            run="bash prog.sh",
+        ),
         Check("hangs", '[ "$(cat /tests/runs/hangs/status)" = 0 ]', run="[ ! -f hang ] || sleep 1000"),
     )
     task = Task(id="run", instruction="x", checks=checks)
@@ -390,7 +405,9 @@ def test_kill_minus_nine_leaves_nothing() -> None:
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
     deadline = time.monotonic() + 10
-    while (alive := [pid for pid in below if Path(f"/proc/{pid}").exists()] + groups(below)) and time.monotonic() < deadline:
+    while (
+        alive := [pid for pid in below if Path(f"/proc/{pid}").exists()] + groups(below)
+    ) and time.monotonic() < deadline:
         time.sleep(0.02)
     assert not alive
     aio.run(many(1, 1))  # and a new start works

@@ -83,7 +83,9 @@ def test_the_instruction_names_every_path_that_is_checked(name: str, seed: int, 
         for path in re.findall(r"/(?:app|srv|etc|var|opt|home|root)/[\w./-]*[\w-]", check.script + check.run):
             parts = path.split("/")
             named = ["/".join(parts[: end + 1]) for end in range(len(parts), 1, -1)]
-            assert any(one in instruction for one in named if one), f"{check.name} looks at {path}, of which nobody was told"
+            assert any(one in instruction for one in named if one), (
+                f"{check.name} looks at {path}, of which nobody was told"
+            )
 
 
 @pytest.mark.parametrize(("name", "seed", "level"), CASES)

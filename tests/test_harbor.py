@@ -261,8 +261,7 @@ def test_the_dockerfile(tmp_path: Path) -> None:
     lines = (full().save(tmp_path / "a") / "environment/Dockerfile").read_text().splitlines()[1:]
     assert lines == [
         "FROM debian:trixie",
-        "RUN apt-get update && apt-get install -y --no-install-recommends git procps "
-        "&& rm -rf /var/lib/apt/lists/*",
+        "RUN apt-get update && apt-get install -y --no-install-recommends git procps && rm -rf /var/lib/apt/lists/*",
         "WORKDIR /srv/my work",
         "COPY files/ /",
         'RUN ["chmod", "0600", "--", "/app/secret"]',
@@ -355,9 +354,7 @@ def termgym(text: str) -> Edit:
 
 def without(path: str) -> Edit:
     """An edit that removes a file or folder."""
-    return lambda folder: (
-        shutil.rmtree(folder / path) if (folder / path).is_dir() else (folder / path).unlink()
-    )
+    return lambda folder: shutil.rmtree(folder / path) if (folder / path).is_dir() else (folder / path).unlink()
 
 
 MALFORMED: dict[str, tuple[Edit, str]] = {
@@ -483,9 +480,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize(("change", "words"), REFUSED.values(), ids=REFUSED)
-def test_a_task_that_would_not_come_back_is_refused(
-    change: dict[str, Any], words: str, tmp_path: Path
-) -> None:
+def test_a_task_that_would_not_come_back_is_refused(change: dict[str, Any], words: str, tmp_path: Path) -> None:
     with pytest.raises(TaskError) as caught:
         replace(full(), **change).save(tmp_path / "a")
     assert words in str(caught.value)

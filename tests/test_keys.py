@@ -75,9 +75,7 @@ def test_encode_in_application_cursor_mode(name: str, sent: bytes) -> None:
     assert encode(name, application_cursor=True) == sent
 
 
-@pytest.mark.parametrize(
-    "text", ["", "\0", "ls;", ";", "M-;;", "x \\;", "0x41", "0x41 rest\n", "User0", "x" * 100_000]
-)
+@pytest.mark.parametrize("text", ["", "\0", "ls;", ";", "M-;;", "x \\;", "0x41", "0x41 rest\n", "User0", "x" * 100_000])
 def test_text_that_tmux_would_spoil_is_typed_verbatim(text: str) -> None:
     assert encode(text) == text.encode()
 
@@ -145,9 +143,7 @@ def wait_for(ready: Callable[[], bool], limit_s: float = 10.0) -> None:
     [("\x1b[?1l", ARROWS), ("\x1b[?1h", APPLICATION_ARROWS)],
     ids=["normal", "application"],
 )
-def test_the_table_is_what_tmux_sends(
-    tmux: list[str], tmp_path: Path, mode: str, arrows: dict[str, bytes]
-) -> None:
+def test_the_table_is_what_tmux_sends(tmux: list[str], tmp_path: Path, mode: str, arrows: dict[str, bytes]) -> None:
     table = TABLE | arrows | {name: encode(name, application_cursor="h" in mode) for name in NAMES}
     sent = received(tmux, tmp_path, list(table), mode)
     assert dict(zip(table, sent, strict=True)) == table

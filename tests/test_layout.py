@@ -15,7 +15,7 @@ ORDER = (
     ("errors", "aio", "launcher"),
     ("protocol", "keys", "outcome"),
     ("task",),
-    ("harbor", "family", "envs"),
+    ("harbor", "family", "checks", "envs"),
     ("source",),
     ("sandbox",),
     ("settle", "screen", "output"),
@@ -50,7 +50,9 @@ def imported(path: Path) -> set[str]:
     return names
 
 
-@pytest.mark.parametrize(("name", "path"), modules(), ids=lambda value: value.name if isinstance(value, Path) else value)
+@pytest.mark.parametrize(
+    ("name", "path"), modules(), ids=lambda value: value.name if isinstance(value, Path) else value
+)
 def test_imports_go_one_way(name: str, path: Path) -> None:
     name = name.removesuffix(".py")
     if name in ("__init__", "py.typed"):
@@ -64,7 +66,9 @@ def test_imports_go_one_way(name: str, path: Path) -> None:
 
 
 def test_every_module_has_its_place() -> None:
-    here = {path.stem for path in (ROOT / "termgym").iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
+    here = {
+        path.stem for path in (ROOT / "termgym").iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()
+    }
     assert here - {"__init__"} == set(PLACE)
 
 

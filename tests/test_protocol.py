@@ -170,8 +170,7 @@ def test_json_round_trip(action: Action) -> None:
 
 def test_json_is_canonical() -> None:
     expected = (
-        '{"analysis": "é", "plan": "", "commands": [{"keystrokes": "x", "duration": 1.0}], '
-        '"task_complete": false}'
+        '{"analysis": "é", "plan": "", "commands": [{"keystrokes": "x", "duration": 1.0}], "task_complete": false}'
     )
     assert Action("é", "", (Command("x"),)).to_json() == expected
 
@@ -201,10 +200,7 @@ def test_random_damage_never_raises() -> None:
 
 OPEN = '{"analysis": "", "plan": "", "commands": ['
 HOSTILE = [
-    *[
-        ("", unit)
-        for unit in ("{", "}", '"', "\\", "[", "{ ", "{a}", '{"a":', '{"a":{}', '"{', '\\"', "\ud800")
-    ],
+    *[("", unit) for unit in ("{", "}", '"', "\\", "[", "{ ", "{a}", '{"a":', '{"a":{}', '"{', '\\"', "\ud800")],
     *[
         ("{", "{b}"),
         ('{"a": "', '\\"'),

@@ -45,7 +45,9 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("bin", "lib", "lib64", "sbin"):
         (root / "usr" / name).mkdir(parents=True)
         (root / name).symlink_to(f"usr/{name}")
-    tools = [Path(os.path.realpath(found)) for name in TOOLS.split() if (found := shutil.which(name, path="/usr/bin:/bin"))]
+    tools = [
+        Path(os.path.realpath(found)) for name in TOOLS.split() if (found := shutil.which(name, path="/usr/bin:/bin"))
+    ]
     listed = subprocess.run(["ldd", *map(str, tools)], capture_output=True, text=True, check=False).stdout
     for library in sorted(set(re.findall(r"(/\S+\.so\S*) \(", listed))):
         target = root / library.removeprefix("/")
@@ -242,7 +244,11 @@ async def test_a_daemon_does_not_hold_exec_up(boxes: Boxes) -> None:
 async def test_environment_and_folder_are_fixed(boxes: Boxes) -> None:
     box = await boxes.start({"TASK": "t"})
     listed = await box.exec(["/usr/bin/env"], env={"CALL": "c"})
-    assert dict(line.split("=", 1) for line in listed.stdout.decode().splitlines()) == {**namespace.ENV, "TASK": "t", "CALL": "c"}
+    assert dict(line.split("=", 1) for line in listed.stdout.decode().splitlines()) == {
+        **namespace.ENV,
+        "TASK": "t",
+        "CALL": "c",
+    }
     assert await out(box, "pwd; cd /; pwd") == "/app\n/\n"
     assert await out(box, "pwd", cwd="/etc") == "/etc\n"
     assert await out(box, "rm -r /app && exit", cwd="/") + await out(box, "pwd") == "/app\n"
@@ -268,9 +274,21 @@ async def test_many_execs_at_once(boxes: Boxes) -> None:
 @case
 async def test_put_and_get_keep_content_mode_and_time(boxes: Boxes) -> None:
     box = await boxes.start()
-    box.put({"/deep/er/x": File(bytes(range(256)), 0o4751, mtime=86_400), "/usr/local/share/x": File(b"x"), "/app/empty": File(b"")})
-    assert await out(box, "stat -c '%a %u %g %Y %s' /deep/er/x; stat -c '%a %u' /deep/er") == "4751 0 0 86400 256\n755 0\n"
-    assert (box.get("/deep/er/x"), box.get("/usr/local/share/x"), box.get("/app/empty")) == (bytes(range(256)), b"x", b"")
+    box.put(
+        {
+            "/deep/er/x": File(bytes(range(256)), 0o4751, mtime=86_400),
+            "/usr/local/share/x": File(b"x"),
+            "/app/empty": File(b""),
+        }
+    )
+    assert (
+        await out(box, "stat -c '%a %u %g %Y %s' /deep/er/x; stat -c '%a %u' /deep/er") == "4751 0 0 86400 256\n755 0\n"
+    )
+    assert (box.get("/deep/er/x"), box.get("/usr/local/share/x"), box.get("/app/empty")) == (
+        bytes(range(256)),
+        b"x",
+        b"",
+    )
     box.put({"/deep/er/x": File(b"short", 0o600)})
     assert (box.get("/deep/er/x"), await out(box, "stat -c %a /deep/er/x")) == (b"short", "600\n")
     assert box.get("/usr/bin/bash")[:4] == b"\x7fELF"
@@ -292,7 +310,15 @@ async def test_no_link_leads_outside(boxes: Boxes, tmp_path: Path) -> None:
         f"ln -s {tmp_path} a; ln -s ../../../../../../..{tmp_path} b; ln -s {tmp_path}/secret c; ln -s /proc/self/root d;"
         "ln -s loop loop; ln -s /etc/hostname ok; ln -s ../../../etc up; ln -s /proc/1/root e; ln -s /proc/1/cwd f",
     )
-    for path in ("a/secret", "b/secret", "c", f"d{tmp_path}/secret", f"e{tmp_path}/secret", f"f{tmp_path}/secret", "loop"):
+    for path in (
+        "a/secret",
+        "b/secret",
+        "c",
+        f"d{tmp_path}/secret",
+        f"e{tmp_path}/secret",
+        f"f{tmp_path}/secret",
+        "loop",
+    ):
         with pytest.raises(SandboxFileError):
             box.get(f"/app/{path}")
     with pytest.raises(SandboxFileError):
@@ -310,9 +336,22 @@ async def test_no_link_leads_outside(boxes: Boxes, tmp_path: Path) -> None:
 @case
 async def test_put_and_get_touch_regular_files_only(boxes: Boxes) -> None:
     box = await boxes.start()
-    await out(box, "mkfifo fifo; mkdir folder; head -c 1 /dev/zero > huge; dd if=/dev/zero of=huge bs=1 seek=200M count=1 2>/dev/null; ln -s /dev/null null; ln -s /dev dev")
+    await out(
+        box,
+        "mkfifo fifo; mkdir folder; head -c 1 /dev/zero > huge; dd if=/dev/zero of=huge bs=1 seek=200M count=1 2>/dev/null; ln -s /dev/null null; ln -s /dev dev",
+    )
     begin = time.monotonic()
-    for path in ("/app/fifo", "/app/folder", "/app/huge", "/app/null", "/app/dev/zero", "/dev/tty", "/dev/pts/ptmx", "/proc/1/environ", "/proc/self/stat"):
+    for path in (
+        "/app/fifo",
+        "/app/folder",
+        "/app/huge",
+        "/app/null",
+        "/app/dev/zero",
+        "/dev/tty",
+        "/dev/pts/ptmx",
+        "/proc/1/environ",
+        "/proc/self/stat",
+    ):
         with pytest.raises(SandboxFileError):
             box.get(path)
     reader = asyncio.create_task(sh(box, "cat fifo"))
@@ -388,7 +427,10 @@ async def test_open_pty_gives_a_terminal_of_its_own(boxes: Boxes) -> None:
         assert not os.get_blocking(pty.master) and not os.get_inheritable(pty.master)
         assert pty.init == init_of(box) and "bash" in Path(f"/proc/{pty.pid}/comm").read_text()
         await read_until(pty.master, b"ready> ")
-        os.write(pty.master, b"echo $MINE; readlink /dev/fd/0; ls /dev/pts; ls -1 /proc/$$/fd | wc -l; echo $(</proc/sys/kernel/ostype)\n")
+        os.write(
+            pty.master,
+            b"echo $MINE; readlink /dev/fd/0; ls /dev/pts; ls -1 /proc/$$/fd | wc -l; echo $(</proc/sys/kernel/ostype)\n",
+        )
         seen = await read_until(pty.master, b"Linux")
         assert b"\r\n1\r\n/dev/pts/0\r\n" in seen
         os.write(pty.master, b"exit 3\n")
@@ -454,15 +496,20 @@ def _link(path: Path) -> str:
 @case
 async def test_forks_are_independent(boxes: Boxes) -> None:
     box = await boxes.start()
-    await out(box, "echo 0 > x; echo 0 > gone; mkdir folder; echo 0 > folder/x; chmod 600 x; rm /etc/hosts; echo u > /usr/u")
+    await out(
+        box, "echo 0 > x; echo 0 > gone; mkdir folder; echo 0 > folder/x; chmod 600 x; rm /etc/hosts; echo u > /usr/u"
+    )
     first, second = await boxes.fork(box, 2)
     await out(first, "echo 1 >> x; rm gone; rm -r folder; mkdir folder; echo 1 > folder/y; echo 1 > /usr/u")
-    assert await out(second, "cat x gone folder/x /usr/u; stat -c '%a %u' x; ls /etc/hosts 2>&1 | wc -l") == "0\n0\n0\nu\n600 0\n1\n"
+    assert (
+        await out(second, "cat x gone folder/x /usr/u; stat -c '%a %u' x; ls /etc/hosts 2>&1 | wc -l")
+        == "0\n0\n0\nu\n600 0\n1\n"
+    )
     assert (box.get("/app/x"), box.get("/usr/u")) == (b"0\n", b"u\n")
     grandchild = (await boxes.fork(first))[0]
     await first.close()
     await box.close()
-    assert await out(grandchild, "cat x; ls; ls folder; cat /usr/u; ls /etc") .__contains__("0\n1\nfolder\nx\ny\n1\n")
+    assert await out(grandchild, "cat x; ls; ls folder; cat /usr/u; ls /etc").__contains__("0\n1\nfolder\nx\ny\n1\n")
     with pytest.raises(SandboxFileError):
         grandchild.get("/etc/hosts")
     # Both ancestors are closed by now, and still its files are below.
@@ -559,7 +606,10 @@ async def test_the_verifier_trusts_no_program_of_the_agent(boxes: Boxes, name: s
 async def test_the_verifier_has_usr_even_if_the_agent_replaced_it(boxes: Boxes) -> None:
     box = await boxes.start()
     await out(box, PLANT)
-    moved = await sh(box, "mv /usr /u && L=$(echo /u/lib*/ld-*.so* /u/lib/*/ld-linux*) && ${L%% *} --library-path /u/lib:/u/lib/x86_64-linux-gnu:/u/lib/aarch64-linux-gnu /u/bin/ln -s /app /usr")
+    moved = await sh(
+        box,
+        "mv /usr /u && L=$(echo /u/lib*/ld-*.so* /u/lib/*/ld-linux*) && ${L%% *} --library-path /u/lib:/u/lib/x86_64-linux-gnu:/u/lib/aarch64-linux-gnu /u/bin/ln -s /app /usr",
+    )
     assert (moved.returncode == 0) is (boxes.kind == "image"), "a part of the host's root is a mount, and stays"
     assert await out(await boxes.verifier(box), "ls /usr/bin/ls /bin/ls") == "/bin/ls\n/usr/bin/ls\n"
 
@@ -578,7 +628,10 @@ async def test_planted_tests_and_logs_are_not_seen(boxes: Boxes, kind: str) -> N
     box = await boxes.start()
     await out(box, "; ".join(f"rm -rf {path}; {plant.format(path)}" for path in ("/tests", "/logs")))
     judge = await boxes.verifier(box)
-    assert await out(judge, "ls -A /tests /logs; stat -c '%F %u' /tests /logs") == "/logs:\n\n/tests:\ndirectory 0\ndirectory 0\n"
+    assert (
+        await out(judge, "ls -A /tests /logs; stat -c '%F %u' /tests /logs")
+        == "/logs:\n\n/tests:\ndirectory 0\ndirectory 0\n"
+    )
     judge.put({"/tests/x": File(b"x"), "/logs/verifier/reward.txt": File(b"0")})
     assert judge.get("/logs/verifier/reward.txt") == b"0"
     assert b"0" not in (await sh(judge, "cat /app/mine/verifier/reward.txt 2>/dev/null")).stdout
@@ -588,7 +641,12 @@ async def test_planted_tests_and_logs_are_not_seen(boxes: Boxes, kind: str) -> N
 async def test_the_verifier_sees_what_the_agent_did_and_did_away_with(boxes: Boxes) -> None:
     box = await boxes.start()
     box.put({"/app/gone": File(b""), "/data/old/x": File(b"x")})
-    await out(box, "rm gone; rm -r /data/old; mkdir /data/old; echo new > /data/old/y; echo made > made; chown 7:8 made; chmod 640 made" if ROOT else "rm gone; rm -r /data/old; mkdir /data/old; echo new > /data/old/y; echo made > made; chmod 640 made")
+    await out(
+        box,
+        "rm gone; rm -r /data/old; mkdir /data/old; echo new > /data/old/y; echo made > made; chown 7:8 made; chmod 640 made"
+        if ROOT
+        else "rm gone; rm -r /data/old; mkdir /data/old; echo new > /data/old/y; echo made > made; chmod 640 made",
+    )
     await out(box, "rm /etc/hosts; echo agent > /etc/motd; ln -s made link; echo h > h1; ln h1 h2; touch /usr/agents")
     judge = await boxes.verifier(box)
     assert await out(judge, "ls /app; ls /data/old; cat /app/link /etc/motd; stat -c '%a %u' /app/made") == (
@@ -612,7 +670,9 @@ async def test_the_verifiers_environment(boxes: Boxes) -> None:
 async def test_tools_that_are_links_or_read_code_from_etc_are_the_bases_own(host: Boxes) -> None:
     """Debian's awk and which are links to /etc/alternatives; OpenSSL loads what openssl.cnf names into Python."""
     box = await host.start()
-    await out(box, PLANT + "for f in /etc/alternatives/*; do ln -sf /app/evil $f; done; mkdir -p /etc/ssl /etc/perl /etc/vim")
+    await out(
+        box, PLANT + "for f in /etc/alternatives/*; do ln -sf /app/evil $f; done; mkdir -p /etc/ssl /etc/perl /etc/vim"
+    )
     await out(
         box,
         """for f in /etc/ssl/openssl.cnf /etc/perl/strict.pm /etc/perl/sitecustomize.pl /etc/vim/vimrc /etc/magic /etc/gitconfig; do
@@ -620,7 +680,10 @@ async def test_tools_that_are_links_or_read_code_from_etc_are_the_bases_own(host
         for d in /etc/python3.*; do echo 'print("evil")' > $d/sitecustomize.py; done""",
     )
     judge = await host.verifier(box)
-    assert "evil" not in await out(judge, "readlink -f /etc/alternatives/*; cat /etc/ssl/openssl.cnf /etc/perl/* /etc/vim/* /etc/magic /etc/gitconfig 2>/dev/null; python3 -c 'import hashlib'; exit 0")
+    assert "evil" not in await out(
+        judge,
+        "readlink -f /etc/alternatives/*; cat /etc/ssl/openssl.cnf /etc/perl/* /etc/vim/* /etc/magic /etc/gitconfig 2>/dev/null; python3 -c 'import hashlib'; exit 0",
+    )
 
 
 @case
@@ -634,7 +697,13 @@ async def test_python_of_the_verifier_loads_nothing_of_the_agent(host: Boxes) ->
           echo 'import os; os.write(1, b"evil")' > $d/evil.pth; done; printf 'home = /app\\n' > /usr/bin/pyvenv.cfg""",
     )
     judge = await host.verifier(box)
-    judge.put({"/tests/check.py": File.of("#!/usr/bin/python3\nimport json, hashlib, sys\nprint(json.dumps(sys.path))\n", 0o755)})
+    judge.put(
+        {
+            "/tests/check.py": File.of(
+                "#!/usr/bin/python3\nimport json, hashlib, sys\nprint(json.dumps(sys.path))\n", 0o755
+            )
+        }
+    )
     for argv, cwd in (
         (["/tests/check.py"], "/tests"), (["/tests/check.py"], "/app"), (["/usr/bin/python3", "-c", "import json, sys; print(sys.path)"], "/app"),
         (["/usr/bin/python3", "-m", "json.tool", "/dev/null"], "/app"),
@@ -675,7 +744,10 @@ async def test_overlay_marks_of_the_agent_mean_nothing(host: Boxes) -> None:
     )
     assert forged == ""
     judge = await host.verifier(box)
-    assert await out(judge, "cat /app/d/x /app/f; ls /app/d /tests; ls /etc/passwd") == "xf/app/d:\nx\n\n/tests:\n/etc/passwd\n"
+    assert (
+        await out(judge, "cat /app/d/x /app/f; ls /app/d /tests; ls /etc/passwd")
+        == "xf/app/d:\nx\n\n/tests:\n/etc/passwd\n"
+    )
 
 
 # What is left behind.
@@ -800,7 +872,9 @@ def _descendants(pid: int) -> list[int]:
 @case
 async def test_nothing_outlives_a_killed_client() -> None:
     path = os.pathsep.join(filter(None, sys.path))
-    process = subprocess.Popen([sys.executable, "-c", CLIENT], stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": path})
+    process = subprocess.Popen(
+        [sys.executable, "-c", CLIENT], stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": path}
+    )
     assert process.stdout is not None
     with process.stdout:
         pid = int(process.stdout.readline())
@@ -842,7 +916,9 @@ async def test_a_killed_launcher_is_an_error_and_is_replaced(host: Boxes) -> Non
 @case
 async def test_a_sandbox_whose_first_process_died_says_so(host: Boxes) -> None:
     box, other = await host.start(), await host.start()
-    os.kill(init_of(box), signal.SIGKILL) if ROOT else signal.pidfd_send_signal(linux.pidfd_open(init_of(box)), signal.SIGKILL)
+    os.kill(init_of(box), signal.SIGKILL) if ROOT else signal.pidfd_send_signal(
+        linux.pidfd_open(init_of(box)), signal.SIGKILL
+    )
     await eventually(lambda: not alive(init_of(box)))
     with pytest.raises(SandboxDied):
         await box.exec(["/bin/ls"])
@@ -968,7 +1044,9 @@ async def test_the_network_is_a_loopback_of_its_own(boxes: Boxes) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         box = await boxes.start()
-        assert await out(box, "while IFS=: read -r name rest; do echo $name; done < /proc/net/dev | tail -n +3") == "lo\n"
+        assert (
+            await out(box, "while IFS=: read -r name rest; do echo $name; done < /proc/net/dev | tail -n +3") == "lo\n"
+        )
         for address in ("127.0.0.1", "169.254.169.254", "10.0.0.1"):
             result = await sh(box, f"exec 3<>/dev/tcp/{address}/{port}", timeout_s=3)
             assert result.returncode == 1 and not result.timed_out, address
@@ -1002,11 +1080,20 @@ async def test_no_socket_of_the_host_is_reached(host: Boxes, tmp_path: Path) -> 
 @case
 async def test_of_the_hosts_files_only_usr_shows(host: Boxes) -> None:
     box = await host.start()
-    assert await out(box, "ls -A /home /root /run /srv /mnt /opt /media /sys /tmp /var/log /var/lib/misc | tr -d '\\n'") == (
-        "/home:/media:/mnt:/opt:/root:/run:/srv:/sys:/tmp:/var/lib/misc:/var/log:"
+    assert await out(
+        box, "ls -A /home /root /run /srv /mnt /opt /media /sys /tmp /var/log /var/lib/misc | tr -d '\\n'"
+    ) == ("/home:/media:/mnt:/opt:/root:/run:/srv:/sys:/tmp:/var/lib/misc:/var/log:")
+    assert (
+        await out(box, "ls /dev")
+        == "fd\nfull\nnull\nptmx\npts\nrandom\nshm\nstderr\nstdin\nstdout\ntty\nurandom\nzero\n"
     )
-    assert await out(box, "ls /dev") == "fd\nfull\nnull\nptmx\npts\nrandom\nshm\nstderr\nstdin\nstdout\ntty\nurandom\nzero\n"
-    assert await out(box, "cut -d: -f1 /etc/passwd | tr '\\n' ' '; ls /etc/ssh /etc/docker /etc/machine-id /etc/ssl/private 2>/dev/null; true") == "root daemon www-data nobody "
+    assert (
+        await out(
+            box,
+            "cut -d: -f1 /etc/passwd | tr '\\n' ' '; ls /etc/ssh /etc/docker /etc/machine-id /etc/ssl/private 2>/dev/null; true",
+        )
+        == "root daemon www-data nobody "
+    )
     assert "$" not in await out(box, "cut -d: -f2 /etc/shadow")
     assert await out(box, f"ls -d {Path.cwd()} {sys.prefix} {Path.home()}/.[a-z]* 2>/dev/null; true", cwd="/") == ""
     assert await out(box, "hostname; cat /etc/hostname") == "termgym\ntermgym\n"
@@ -1026,7 +1113,12 @@ async def test_no_path_or_process_of_the_host_shows_in_proc(boxes: Boxes) -> Non
             "/logs", "/proc", "/tests", "/usr", "/bin", "/lib", "/lib32", "/lib64", "/libx32", "/sbin",
         }  # fmt: skip
         text = await out(each, "cat /proc/1/mountinfo /proc/mounts /proc/1/cgroup")
-        assert str(Path.home()) + "/" not in text and "tmp/pytest" not in text and "/work/" not in text and "termgym-" not in text
+        assert (
+            str(Path.home()) + "/" not in text
+            and "tmp/pytest" not in text
+            and "/work/" not in text
+            and "termgym-" not in text
+        )
         for hidden in ("environ", "maps", "mem", "fd/0", "root/", "cwd/", "exe", "syscall", "stack", "io"):
             assert (await sh(each, f"head -c 1 /proc/1/{hidden}")).returncode, hidden
         assert SECRET not in await out(each, "cat /proc/*/environ /proc/*/cmdline 2>/dev/null; env; true")
@@ -1039,11 +1131,16 @@ async def test_no_program_has_a_descriptor_too_many(boxes: Boxes) -> None:
     pty = await box.open_pty(["/bin/sleep", "86"])
     await out(box, "sleep 86 >/dev/null 2>&1 &")
     for each in (box, (await boxes.fork(await boxes.start()))[0], await boxes.verifier(await boxes.start())):
-        listed = await out(each, "for p in /proc/[0-9]*; do for f in $p/fd/*; do echo ${f##*/} $(readlink $f); done 2>/dev/null; done; true")
+        listed = await out(
+            each,
+            "for p in /proc/[0-9]*; do for f in $p/fd/*; do echo ${f##*/} $(readlink $f); done 2>/dev/null; done; true",
+        )
         fds = [line.split(maxsplit=1) for line in listed.splitlines() if " " in line]
         ours = [(number, name) for number, name in fds if not name.startswith("/proc/") and number != "255"]
         assert {number for number, _ in ours} <= {"0", "1", "2"}, ours
-        assert not [name for _, name in ours if not name.startswith(("pipe:", "/memfd:stdin", "/dev/pts/", "/dev/null"))]
+        assert not [
+            name for _, name in ours if not name.startswith(("pipe:", "/memfd:stdin", "/dev/pts/", "/dev/null"))
+        ]
     os.close(pty.master)
 
 
@@ -1200,7 +1297,10 @@ async def test_what_an_image_shows(image: Path) -> None:
         box = await boxes.start()
         assert await out(box, "cat /etc/marker /etc/hostname; ls /home 2>&1 | wc -l") == "of the image\ntermgym\n1\n"
         before = sorted(str(path) for path in image.rglob("*"))
-        await out(box, "rm /etc/marker; echo x > /usr/bin/new; rm -r /usr/lib64/x* 2>/dev/null; mkdir /more; echo y >> /etc/hosts")
+        await out(
+            box,
+            "rm /etc/marker; echo x > /usr/bin/new; rm -r /usr/lib64/x* 2>/dev/null; mkdir /more; echo y >> /etc/hosts",
+        )
         await boxes.verifier(box)
         assert sorted(str(path) for path in image.rglob("*")) == before
     finally:

@@ -254,9 +254,7 @@ def test_fuzz(kind: str) -> None:
         emulator.feed(rng.randbytes(200) if kind == "bytes" else b"".join(rng.choices(_PIECES, k=60)))
         screen, (chars, attributes) = emulator.screen(), emulator.cells()
         screen.text.encode()
-        assert screen.text.count("\n") == 11 and not any(
-            c < " " or c == "\x7f" for c in screen.text.replace("\n", "")
-        )
+        assert screen.text.count("\n") == 11 and not any(c < " " or c == "\x7f" for c in screen.text.replace("\n", ""))
         assert chars.shape == attributes.shape == (12, 33) and chars.min() >= 0 and chars.max() <= 0x10FFFF
         assert 0 <= screen.cursor[0] < 12 and 0 <= screen.cursor[1] < 33
     assert rounds > 50 and all(s._ANSWER.fullmatch(answer) for answer in answers)
@@ -340,9 +338,7 @@ SAME = {
     "wrap at the last column": b"a" * COLS + b"\rb\r\n" + b"c" * COLS + b"\rd\r\n" + b"e" * COLS + b"\n\rf",
     "no wrap": b"\x1b[?7l" + b"x" * 200 + b"y",
     "scrolled": b"".join(b"line %d\r\n" % i for i in range(100)),
-    "scroll region": b"top\x1b[5;10r\x1b[5;1H"
-    + b"".join(b"%d\r\n" % i for i in range(20))
-    + b"\x1b[r\x1b[39Hend",
+    "scroll region": b"top\x1b[5;10r\x1b[5;1H" + b"".join(b"%d\r\n" % i for i in range(20)) + b"\x1b[r\x1b[39Hend",
     "reverse index": b"".join(b"%d\r\n" % i for i in range(38)) + b"\x1b[H\x1bM\x1bMnew\x1bDdown\x1bEnext",
     "insert and delete": b"abcdef\x1b[3G\x1b[2@XY\r\n123456\x1b[2G\x1b[3P\r\n\x1b[2A\x1b[L\x1b[Mz\x1b[4X",
     "insert mode": b"abc\r\x1b[4hXY\x1b[4l!",

@@ -208,8 +208,20 @@ def _spin(until: float) -> None:
 @pytest.mark.parametrize("spinners", [0, 4])
 def test_no_output_is_missed(spinners: int) -> None:
     """A step that has settled has it all: nothing more is printed in the next moments."""
-    steps = ["echo hi\n", "/bin/echo hi\n", "ls /usr/bin | head -50\n", "cat\n", "typed\n", "C-d", "seq 300\n", "a=1", "C-c"]
-    crowd = [multiprocessing.get_context("spawn").Process(target=_spin, args=(time.time() + 20,)) for _ in range(spinners)]
+    steps = [
+        "echo hi\n",
+        "/bin/echo hi\n",
+        "ls /usr/bin | head -50\n",
+        "cat\n",
+        "typed\n",
+        "C-d",
+        "seq 300\n",
+        "a=1",
+        "C-c",
+    ]
+    crowd = [
+        multiprocessing.get_context("spawn").Process(target=_spin, args=(time.time() + 20,)) for _ in range(spinners)
+    ]
 
     async def body(shell: Terminal) -> None:
         missed: list[str] = []

@@ -175,11 +175,7 @@ def _checks(config: dict[str, Any], tests: dict[str, File]) -> tuple[Check, ...]
     checks: list[Check] = []
     for check in listed(config):
         script = _text(files, f"tests/checks/{check.name}", "the script of a check that task.toml lists")
-        run = (
-            _text(files, f"tests/checks/{check.name}.run", "what the check is to run first")
-            if check.run
-            else ""
-        )
+        run = _text(files, f"tests/checks/{check.name}.run", "what the check is to run first") if check.run else ""
         checks.append(Check(check.name, script, check.weight, run))
     for path in [path for path in tests if f"tests/{path}" not in files]:
         del tests[path]

@@ -129,8 +129,7 @@ def _resources(config: Mapping[str, Any], environment: Table) -> Resources:
 def _oracle(ours: Table) -> tuple[Command, ...]:
     items = [Table(f"{_OURS}.oracle.{number}", item) for number, item in enumerate(_tables(ours, "oracle"))]
     return tuple(
-        Command(_required(item, "keystrokes"), item.get("duration", DEFAULT_DURATION_S, FROM_ZERO))
-        for item in items
+        Command(_required(item, "keystrokes"), item.get("duration", DEFAULT_DURATION_S, FROM_ZERO)) for item in items
     )
 
 

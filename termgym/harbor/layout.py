@@ -97,9 +97,7 @@ def attributes(task: Task) -> dict[str, dict[str, Any]]:
     """What a folder does not keep: the odd modes, and the modification times that are not the default."""
     unsorted, ours = layout(task)
     files = dict(sorted(unsorted.items()))
-    modes = {
-        path: f"{file.mode:04o}" for path, file in files.items() if disk_mode(file.mode, ours) != file.mode
-    }
+    modes = {path: f"{file.mode:04o}" for path, file in files.items() if disk_mode(file.mode, ours) != file.mode}
     mtimes = {path: file.mtime for path, file in files.items() if file.mtime != File(b"").mtime}
     return {"modes": modes, "mtimes": mtimes}
 

@@ -32,9 +32,7 @@ def list_of(kind: Kind) -> Kind:
 
 def table_of(kind: Kind) -> Kind:
     """A table of values of a kind."""
-    return Kind(
-        f"a table, each value {kind.expected}", (dict,), lambda items: all(map(kind.fits, items.values()))
-    )
+    return Kind(f"a table, each value {kind.expected}", (dict,), lambda items: all(map(kind.fits, items.values())))
 
 
 TEXT = Kind("a string", (str,))
@@ -49,9 +47,7 @@ TEXTS = list_of(TEXT)
 ENV = table_of(TEXT)
 TABLES = list_of(Kind("a table", (dict,)))
 MODES = table_of(
-    Kind(
-        'octal permission bits such as "0600"', (str,), lambda value: bool(re.fullmatch("[0-7]{3,4}", value))
-    )
+    Kind('octal permission bits such as "0600"', (str,), lambda value: bool(re.fullmatch("[0-7]{3,4}", value)))
 )
 MTIMES = table_of(Kind("whole seconds since 1970", (int,)))
 _BYTES = re.compile(r"(\d+(?:\.\d+)?)([KMGT])(?:i?B)?")

@@ -246,7 +246,9 @@ def answer(control: socket.socket, request: dict[str, object], fds: list[int], s
 def kill_session(leader: int) -> None:
     """Kill all of a session, in whatever groups its shell put them; what a kill has reached can fork no more."""
     killed: set[int] = set()
-    while left := {pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if session(pid) == leader} - killed:
+    while (
+        left := {pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if session(pid) == leader} - killed
+    ):
         for pid in left:
             try:
                 os.kill(pid, signal.SIGKILL)
@@ -288,8 +290,6 @@ def spawn(request: dict[str, object], fds: list[int]) -> int:
         os.makedirs(cwd, exist_ok=True)
     os.chdir(cwd)
     try:
-        return os.posix_spawn(
-            argv[0], argv, env, file_actions=actions, setsid=True, setsigmask=(), setsigdef=SIGNALS
-        )
+        return os.posix_spawn(argv[0], argv, env, file_actions=actions, setsid=True, setsigmask=(), setsigdef=SIGNALS)
     finally:
         os.chdir("/")

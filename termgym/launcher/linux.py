@@ -79,9 +79,7 @@ def setns(fd: int, kind: int) -> None:
 
 def mount(source: str, target: str, kind: str | None = None, flags: int = 0, data: str = "") -> None:
     """Mount `source`, a file system of `kind` or a folder, at `target`."""
-    result = _libc.mount(
-        source.encode(), target.encode(), kind and kind.encode(), ctypes.c_ulong(flags), data.encode()
-    )
+    result = _libc.mount(source.encode(), target.encode(), kind and kind.encode(), ctypes.c_ulong(flags), data.encode())
     _check(f"mount {kind or source} on {target}", result)
 
 
@@ -104,7 +102,13 @@ def open_tree(fd: int, path: str = "", recursive: bool = False) -> int:
 def move_mount(fd: int, target: str) -> None:
     """Attach the detached mount `fd` at `target`."""
     _call(
-        f"move_mount to {target}", _MOVE_MOUNT, _long(fd), b"", _long(-100), target.encode(), _long(_MOVE_MOUNT_F_EMPTY_PATH)
+        f"move_mount to {target}",
+        _MOVE_MOUNT,
+        _long(fd),
+        b"",
+        _long(-100),
+        target.encode(),
+        _long(_MOVE_MOUNT_F_EMPTY_PATH),
     )
 
 

@@ -48,7 +48,7 @@ WRITTEN = {
     "etc/profile": (
         "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\nexport PATH\n"
         "PS1='\\u@\\h:\\w\\$ '\n"
-        "for file in /etc/profile.d/*.sh; do [ -r \"$file\" ] && . \"$file\"; done\nunset file\n"
+        'for file in /etc/profile.d/*.sh; do [ -r "$file" ] && . "$file"; done\nunset file\n'
     ),
     "etc/bash.bashrc": "PS1='\\u@\\h:\\w\\$ '\n",
 }

@@ -76,7 +76,9 @@ class Sandbox(Protocol):
         """
         ...
 
-    async def open_pty(self, argv: Sequence[str], *, env: Mapping[str, str] | None = None, rows: int = 40, cols: int = 160) -> Pty:
+    async def open_pty(
+        self, argv: Sequence[str], *, env: Mapping[str, str] | None = None, rows: int = 40, cols: int = 160
+    ) -> Pty:
         """Start a program on a terminal of its own."""
         ...
 

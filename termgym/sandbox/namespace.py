@@ -174,7 +174,9 @@ async def launcher() -> Launcher:
     """
     loop = asyncio.get_running_loop()
     task = _launchers.get(loop)
-    if task is None or (task.done() and (task.cancelled() or task.exception() or task.result().channel.closed.is_set())):
+    if task is None or (
+        task.done() and (task.cancelled() or task.exception() or task.result().channel.closed.is_set())
+    ):
         task = _launchers[loop] = loop.create_task(_start_launcher(task))
     return await asyncio.shield(task)
 
@@ -250,7 +252,11 @@ def explain(error: str) -> str:
     """What to do about a launcher that could not start."""
     advice = [f"this host does not let termgym make namespaces: {error}."]
     for path, wrong, fix in (
-        ("/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1", "sysctl kernel.apparmor_restrict_unprivileged_userns=0"),
+        (
+            "/proc/sys/kernel/apparmor_restrict_unprivileged_userns",
+            "1",
+            "sysctl kernel.apparmor_restrict_unprivileged_userns=0",
+        ),
         ("/proc/sys/kernel/unprivileged_userns_clone", "0", "sysctl kernel.unprivileged_userns_clone=1"),
         ("/proc/sys/user/max_user_namespaces", "0", "sysctl user.max_user_namespaces=10000"),
     ):
@@ -340,7 +346,9 @@ class NamespaceSandbox:
             "rlimits": rlimits,
         }
 
-    def _event(self, message: dict[str, Any], fds: list[int], ready: asyncio.Future[tuple[dict[str, Any], list[int]]]) -> None:
+    def _event(
+        self, message: dict[str, Any], fds: list[int], ready: asyncio.Future[tuple[dict[str, Any], list[int]]]
+    ) -> None:
         if "exit" in message:
             future = self._exits.get(message["exit"])
             if future is not None and not future.done():
@@ -457,7 +465,9 @@ class NamespaceSandbox:
 
     def _open(self, path: str, flags: int) -> int:
         """Open a regular file, and none in /proc: by the rules there, writes count as the host's own root's."""
-        fd = linux.openat2(self._root, path, flags | os.O_NONBLOCK | os.O_NOCTTY, 0o600 if flags & os.O_CREAT else 0, cross=True)
+        fd = linux.openat2(
+            self._root, path, flags | os.O_NONBLOCK | os.O_NOCTTY, 0o600 if flags & os.O_CREAT else 0, cross=True
+        )
         status = os.fstat(fd)
         if not stat.S_ISREG(status.st_mode) or status.st_dev == self._proc:
             os.close(fd)
