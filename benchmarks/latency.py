@@ -13,6 +13,7 @@ import sys
 import termios
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from naive_docker import Container, Unavailable, require
 from report import Row, Samples
 
 from termgym import aio
-from termgym.episode import Episode, EpisodeConfig
+from termgym.episode import Episode
 from termgym.sandbox import SandboxSpec, namespace, new_sandbox
 from termgym.task import Check, File, Limits, Task
 from termgym.terminal import Terminal
@@ -75,18 +76,19 @@ class PlainBash:
 
 def plain_bash(samples: Samples) -> None:
     """Bash to its first prompt, and its echo to the next: what no environment can be faster than."""
-    for row, options in (("bash", ("--norc", "--noprofile")), ("bash --login", ("--login",))):
+    with samples.time("bash"):
+        bash = PlainBash("--norc", "--noprofile")
+        bash.until_prompt()
+    bash.close()
+    with samples.time("bash --login"):
+        bash = PlainBash("--login")
+        bash.until_prompt()
+    for row, keys in (("bash echo", b"echo hi\n"), ("bash /bin/echo", b"/bin/echo hi\n")) * STEPS:
         with samples.time(row):
-            bash = PlainBash(*options)
-            bash.until_prompt()
-        for row, keys in (
-            (("bash echo", b"echo hi\n"), ("bash /bin/echo", b"/bin/echo hi\n")) * (row == "bash --login") * STEPS
-        ):
-            with samples.time(row):
-                os.write(bash.master, keys)
-                printed = bash.until_prompt()
-            assert printed.count(b"hi\r\n") == 2, printed
-        bash.close()
+            os.write(bash.master, keys)
+            printed = bash.until_prompt()
+        assert printed.count(b"hi\r\n") == 2, printed
+    bash.close()
 
 
 def interpreter(samples: Samples) -> None:
@@ -154,6 +156,7 @@ def verify(samples: Samples) -> None:
 
 def episode(samples: Samples, env: gym.Env[str, str]) -> None:
     """A whole episode through Gymnasium: five echo turns, the last of which says that the task is done."""
+    reward = terminated = None
     with samples.time("episode"):
         env.reset()
         for turn in range(5):
@@ -167,11 +170,11 @@ def episode(samples: Samples, env: gym.Env[str, str]) -> None:
 
 def naive(samples: Samples, image: str) -> None:
     """The same with Docker and tmux; then a moment for the engine, which tidies up for longer than it says."""
-    with samples.time("docker episode"):
+    with samples.time("docker episode"), ExitStack() as stack:
         with samples.time("docker cold"):
-            container = Container(image)
+            container = stack.enter_context(Container(image))
             container.open()
-        for turn in range(5):
+        for _ in range(5):
             with samples.time("docker turn 0.1"):
                 screen = container.step("echo hi | tee out.txt\n", 0.1)
             assert "\nhi\n" in screen, screen
@@ -185,12 +188,13 @@ def naive(samples: Samples, image: str) -> None:
 
 def naive_slow(samples: Samples, image: str) -> None:
     """What takes seconds: a turn of the default duration, and the stop that the engine gives ten seconds to."""
-    container = Container(image)
-    container.open()
-    with samples.time("docker turn 1.0"):
-        container.step("echo hi\n", 1.0)
-    with samples.time("docker stop"):
-        container.stop()
+    with Container(image) as container:
+        container.open()
+        for _ in range(3):
+            with samples.time("docker turn 1.0"):
+                container.step("echo hi\n", 1.0)
+        with samples.time("docker stop"):
+            container.stop()
 
 
 # The table.
@@ -260,7 +264,7 @@ def measure(rounds: int, image: str) -> tuple[Samples, str]:
         episode(into, once)
         if not no_docker and number % 10 == 0:
             naive(into, image)
-    for _ in range(0 if no_docker else 2):
+    if not no_docker:
         naive_slow(samples, image)
     return samples, no_docker
 
@@ -270,14 +274,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="example, with the naive recipe beside ours (the engine is the one of the docker command, DOCKER_HOST):\n"
+        epilog="example, with the naive recipe beside ours (on the engine that the docker command uses):\n"
         "  mmdebstrap --variant=minbase --include=tmux bookworm | docker import - bench\n"
         "  python benchmarks/latency.py --image bench && python benchmarks/report.py",
     )
     parser.add_argument("--quick", action="store_true", help="a tenth of the rounds: seconds, and rougher")
-    parser.add_argument(
-        "--image", default="", metavar="NAME", help="local Docker image with tmux, for the naive recipe"
-    )
+    parser.add_argument("--image", default="", metavar="NAME", help="a Docker image with tmux, for the naive recipe")
     parser.add_argument("--json", type=Path, metavar="PATH", help="where to write (default: results/latency.json here)")
     args = parser.parse_args(argv)
     rounds = 10 if args.quick else 100

@@ -49,6 +49,14 @@ class Container:
         run = ("run", "-d", "--pull=never", "--network=none", "--name", name, "-w", "/app")
         self.id = docker(*run, image, "sleep", "infinity").strip()
 
+    def __enter__(self) -> "Container":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Leave nothing behind of a run that failed."""
+        if kind is not None:
+            self.remove()
+
     def exec(self, *words: str) -> str:
         """Run a program inside."""
         return docker("exec", self.id, *words)

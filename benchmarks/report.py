@@ -41,7 +41,7 @@ class Samples:
 
 @dataclass(frozen=True)
 class Row:
-    """A row of a table: what it measures, and the row beside which it is set, as a ratio ("x") or a difference ("+")."""
+    """A row of a table: what it measures, and beside which other row it is set, by ratio ("x") or difference ("+")."""
 
     key: str
     what: str

@@ -6,6 +6,7 @@ import os
 import select
 import selectors
 import threading
+import weakref
 from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
@@ -33,11 +34,15 @@ class Loop(asyncio.SelectorEventLoop):
 
     def __init__(self) -> None:
         super().__init__(FineSelector())
+        _alive.add(self)
 
     def __del__(self) -> None:
         """Close quietly: it goes with its thread, and nobody else could have closed it."""
         if not self.is_closed():
             self.close()
+
+
+_alive: "weakref.WeakSet[Loop]" = weakref.WeakSet()
 
 
 def new_loop() -> asyncio.AbstractEventLoop:
@@ -52,21 +57,22 @@ def loop() -> asyncio.AbstractEventLoop:
     return _local.loop
 
 
-def _forget_loop() -> None:
-    """After a fork: the loop's epoll is the parent's, and to close it here would reach into the parent's."""
-    _inherited.extend(vars(_local).values())
+def _forget_loops() -> None:
+    """After a fork: the loops' epolls are the parent's, and to close one here would reach into the parent's."""
+    _inherited.extend(_alive)
     vars(_local).clear()
 
 
-os.register_at_fork(after_in_child=_forget_loop)
+os.register_at_fork(after_in_child=_forget_loops)
 
 
-def run(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine to its end on this thread's loop, also inside a notebook, whose own loop is running already.
+def run(coroutine: Coroutine[Any, Any, T], own: asyncio.AbstractEventLoop | None = None) -> T:
+    """Run a coroutine to its end on a loop, by default this thread's.
 
-    An interrupt cancels it, and leaves the loop fit for the next.
+    It works inside a notebook too, whose own loop is running already. An interrupt cancels the coroutine, and leaves the
+    loop fit for the next.
     """
-    own = loop()
+    own = own or loop()
     try:
         asyncio.get_running_loop()
     except RuntimeError:

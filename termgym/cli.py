@@ -256,7 +256,7 @@ def show_demo(
     folder = out or Path("runs", f"{datetime.now():%Y%m%d-%H%M%S}-demo")
     console = _console()
     fine = demo(folder, console, episodes=n, concurrency=concurrency)
-    console.print(f"Recordings are in {folder}/*/casts: asciinema play FILE. Next: termgym play NAME", soft_wrap=True)
+    console.print(f"Recordings: asciinema play --pause-on-markers {folder}/oracle/casts/*.cast", soft_wrap=True)
     if not fine:
         raise typer.Exit(FAILED)
 

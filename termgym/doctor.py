@@ -6,12 +6,13 @@ import re
 import resource
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from rich.markup import escape
 from rich.table import Table
 
-from termgym.errors import SandboxError, TermgymError
+from termgym.errors import SandboxUnavailable, TermgymError
 from termgym.family import families
 from termgym.sandbox import SandboxSpec, new_sandbox, sandbox_kinds
 from termgym.sandbox.namespace import close_launcher, launcher
@@ -51,7 +52,8 @@ async def examine() -> list[Finding]:
         found += [*await _launcher(), _xattrs(), _descriptors(), *_programs()]
         return found
     finally:
-        await close_launcher()
+        with suppress(SandboxUnavailable):  # one that never started
+            await close_launcher()
 
 
 def healthy(findings: list[Finding]) -> bool:
@@ -128,7 +130,7 @@ async def _launcher() -> list[Finding]:
     """What namespaces come to here; nothing where there are none, as their sandbox has said so already."""
     try:
         found = await launcher()
-    except SandboxError:
+    except SandboxUnavailable:
         return []
     users = Finding("users", "ok" if found.users == "range" else "note", f"{found.users}: {USERS[found.users]}")
     bare = [name for name in ("pids", "memory", "cpu") if name not in found.cgroups]

@@ -82,6 +82,7 @@ class EpisodeEnv(gym.Env[Obs, Act], Generic[Obs, Act]):
         self._reward, self._limits, self.render_mode = reward, dict(limits or {}), render_mode
         self.episode: Episode | None = None
         """The episode under way, or the one that ended; None before a reset and after `close`."""
+        self._loop = aio.loop()
         self.verdict: Verdict | None = None
         """The verdict of the last episode that ended."""
 
@@ -90,9 +91,10 @@ class EpisodeEnv(gym.Env[Obs, Act], Generic[Obs, Act]):
         super().reset(seed=seed, options=options)
         chosen = TaskSource(options["task"]) if options and "task" in options else self._source
         self._drop()
+        self._loop = aio.loop()  # this thread's, also where another takes the steps
         task = chosen.draw(self.np_random)
         episode = Episode(task, self._config, limits_of(task, self._limits))
-        observation = aio.run(episode.reset())
+        observation = aio.run(episode.reset(), self._loop)
         self.episode, self.verdict = episode, None
         if self.render_mode == "human":
             self.render()
@@ -103,7 +105,7 @@ class EpisodeEnv(gym.Env[Obs, Act], Generic[Obs, Act]):
         episode = self._current()
         if episode.reason is not None:
             raise gym.error.ResetNeeded("the episode has ended: reset the environment before the next step")
-        turn = aio.run(episode.take(parsed))
+        turn = aio.run(episode.take(parsed), self._loop)
         info = {
             "task": episode.task.id,
             "settled": [settled.value for settled in turn.settled],
@@ -118,7 +120,7 @@ class EpisodeEnv(gym.Env[Obs, Act], Generic[Obs, Act]):
     def _end(self, episode: Episode, info: dict[str, Any]) -> tuple[float, bool, bool]:
         """Judge the files: (reward, terminated, truncated), and the outcome in `info`."""
         reason = episode.reason or Outcome.FAILED
-        outcome, self.verdict = aio.run(episode.finish())
+        outcome, self.verdict = aio.run(episode.finish(), self._loop)
         info["outcome"] = outcome.value
         info["checks"] = {check.name: check.score for check in self.verdict.checks}
         reward = self.verdict.binary if self._reward == "binary" else self.verdict.dense
@@ -149,7 +151,7 @@ class EpisodeEnv(gym.Env[Obs, Act], Generic[Obs, Act]):
     def _drop(self) -> None:
         episode, self.episode = self.episode, None
         if episode is not None:
-            aio.run(episode.close())
+            aio.run(episode.close(), self._loop)
 
     def close(self) -> None:
         """Drop the sandbox. Closing twice is allowed."""

@@ -44,8 +44,9 @@ async def rollout(
                 running.add(asyncio.create_task(run_episode(attempt, config=config, cast=cast, on_turn=on_turn)))
             if not running:
                 return
-            done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
             for ended in done:
+                running.remove(ended)
                 yield ended.result()
     finally:
         for episode in running:

@@ -5,6 +5,7 @@ out stale text for it through shared memory (every Gymnasium up to 1.4); for a s
 and with `shared_memory=False` it works.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from gymnasium import Space
@@ -24,6 +25,10 @@ LINES = (
     "wc -l *\n",
 )
 """What a random action types at a shell: nothing whose output tells the time."""
+
+
+KEYS = tuple(name for name in NAMES if name not in ("C-s", "C-q"))
+"""And the keys it presses: not those that stop the terminal's output, after which every wait is to its end."""
 
 
 class TextSpace(Space[str]):
@@ -68,5 +73,5 @@ class ActionSpace(TextSpace):
         return Action("sampled", "none", commands, bool(self.np_random.random() < 0.05)).to_json()
 
     def _keystrokes(self) -> str:
-        choices = LINES if self.np_random.random() < 0.8 else NAMES
+        choices: Sequence[str] = LINES if self.np_random.random() < 0.8 else KEYS
         return choices[int(self.np_random.integers(len(choices)))]

@@ -132,10 +132,7 @@ def trust(base: Base) -> None:
     """Lay the base's own toolchain over the agent's, and fresh /tests and /logs over whatever it put there."""
     for name, layers in base.trusted.items():
         target = make_folder(f"/root/{name}")
-        if len(layers) == 1:
-            linux.mount(layers[0], target, None, linux.MS_BIND)
-        else:
-            linux.mount("termgym", target, "overlay", READ_ONLY, f"userxattr,lowerdir={':'.join(layers)}")
+        linux.mount("termgym", target, "overlay", READ_ONLY, f"userxattr,lowerdir={':'.join(layers)}")
     for name in ("tests", "logs"):
         linux.mount(f"/box/{name}", make_folder(f"/root/{name}"), None, linux.MS_BIND)
 

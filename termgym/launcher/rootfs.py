@@ -96,7 +96,7 @@ def build_host_base(folder: str, hidden: list[str], links: dict[str, str], etc: 
         _copy(f"{etc}/{name}", f"{skeleton}/etc/{name}")
     _write(skeleton, WRITTEN)
     pins = _build_pins(folder, [skeleton])
-    return Base(parts, pins, {name: layers for name, layers in parts.items() if name})
+    return Base(parts, pins, {name: [_over(folder), *layers] for name, layers in parts.items() if name})
 
 
 def _usr_skeleton(folder: str, hidden: list[str]) -> str:
@@ -125,7 +125,7 @@ def build_image_base(folder: str, lower: str) -> Base:
         os.mkdir(f"{skeleton}/{name}", 0o755)
     _write(skeleton, {name: WRITTEN[name] for name in ("etc/hostname", "etc/hosts")})
     pins = _build_pins(folder, [skeleton, lower])
-    return Base({"": [skeleton, lower]}, pins, {n: [f"{lower}/{n}"] for n in USERLAND if _is_folder(f"{lower}/{n}")})
+    return Base({"": [skeleton, lower]}, pins, {n: [_over(folder), f"{lower}/{n}"] for n in USERLAND if _is_folder(f"{lower}/{n}")})
 
 
 def _build_pins(folder: str, layers: list[str]) -> str:
@@ -148,9 +148,15 @@ def _build_pins(folder: str, layers: list[str]) -> str:
     return pins
 
 
+def _over(folder: str) -> str:
+    """An empty layer, since it takes two to make an overlay: a bind mount would show the path of its source."""
+    os.makedirs(f"{folder}/over", 0o755, exist_ok=True)
+    return f"{folder}/over"
+
+
 def settle_owners(folder: str, owner: int) -> None:
     """Make `owner` (root inside) own all that we built in `folder`, and set the modes that differ."""
-    for tree in (f"{folder}/skeleton", f"{folder}/usr", f"{folder}/pins"):
+    for tree in (f"{folder}/skeleton", f"{folder}/usr", f"{folder}/pins", f"{folder}/over"):
         for root, folders, files in os.walk(tree):
             for name in (".", *folders, *files):
                 os.chown(f"{root}/{name}", owner, owner, follow_symlinks=False)
