@@ -211,7 +211,7 @@ def _report(run: "Evaluation", as_json: bool) -> None:
         _print_json(report.to_dict())
     elif report.total.outcomes:
         console = _console()
-        console.print(report.table(), "", report.timing_table(), sep="\n")
+        console.print(report.table(), "", report.outcome_table(), "", report.timing_table(), sep="\n")
         console.print(f"\n{report.steps} steps in {report.wall_s:.1f} s: {report.steps_per_s:.0f} steps/s")
         console.print(f"Written to {run.folder}", soft_wrap=True)
     for surprise in run.surprises[:10]:
@@ -256,7 +256,8 @@ def show_demo(
     folder = out or Path("runs", f"{datetime.now():%Y%m%d-%H%M%S}-demo")
     console = _console()
     fine = demo(folder, console, episodes=n, concurrency=concurrency)
-    console.print(f"Recordings: asciinema play --pause-on-markers {folder}/oracle/casts/*.cast", soft_wrap=True)
+    console.print(f"Recordings are in {folder}: asciinema play --pause-on-markers FILE.cast", soft_wrap=True)
+    console.print("To go on: termgym play NAME, termgym eval --help")
     if not fine:
         raise typer.Exit(FAILED)
 

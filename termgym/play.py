@@ -5,6 +5,7 @@ As with ssh, the person's terminal is the terminal: nothing is emulated in betwe
 
 import asyncio
 import os
+import re
 import signal
 import sys
 import termios
@@ -25,8 +26,10 @@ DETACH = b"\x1d"
 """C-]: asks whether to submit, to continue or to quit."""
 READ_BYTES = 1 << 16
 _MENU = "\r\n\x1b[0;7m submit (s), continue (c) or quit (q)? \x1b[0m "
-# What a program may have left on: alternate screen, mouse, bracketed paste, application keys, a hidden cursor, colours.
-_CALM = b"\x1b[?1049l\x1b[?1000;1002;1003;1006;2004;1l\x1b>\x1b[?25h\x1b[0m\r\n"
+# What a program may have left on: mouse, bracketed paste, application keys, a hidden cursor, colours.
+_CALM = b"\x1b[?1000;1002;1003;1006;2004;1l\x1b>\x1b[?25h\x1b[0m\r\n"
+_ALTERNATE = re.compile(rb"\x1b\[\?(?:1049|1047|47)([hl])")
+_LEAVE_ALTERNATE = b"\x1b[?1049l"  # only where it is on: else some terminals move the cursor home
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +84,6 @@ def _raw(stdin: int) -> Iterator[None]:
         yield
     finally:
         with suppress(OSError, termios.error):  # the terminal itself may be gone
-            os.write(sys.stdout.fileno(), _CALM)
             termios.tcsetattr(stdin, termios.TCSAFLUSH, before)
         for number in (signal.SIGTERM, signal.SIGHUP):
             loop.remove_signal_handler(number)
@@ -95,7 +97,7 @@ class _Link:
         self._loop = asyncio.get_running_loop()
         self._submits: asyncio.Future[bool] = self._loop.create_future()
         self._pending = bytearray()
-        self._asking = False
+        self._asking = self._alternate = False
 
     async def run(self) -> bool:
         """Until the person has decided; whether they submit."""
@@ -109,6 +111,8 @@ class _Link:
             self._loop.remove_reader(self._stdin)
             self._loop.remove_reader(self._master)
             self._loop.remove_writer(self._master)
+            with suppress(OSError):  # the terminal itself may be gone
+                os.write(self._stdout, _LEAVE_ALTERNATE * self._alternate + _CALM)
 
     def _typed(self) -> None:
         data = os.read(self._stdin, READ_BYTES)
@@ -164,6 +168,8 @@ class _Link:
             data = b""
         if data:
             os.write(self._stdout, data)
+            for switch in _ALTERNATE.findall(data):
+                self._alternate = switch == b"h"
         else:
             self._loop.remove_reader(self._master)
             os.write(self._stdout, b"\r\nThe shell has ended.")

@@ -147,44 +147,51 @@ class Report:
     def table(self) -> Table:
         """The scores: a row for each family, and one for all."""
         tries = list(self.total.pass_at())[1:]
-        table = Table(box=None, header_style="bold", pad_edge=False)
-        table.add_column("family", no_wrap=True)
-        for name in ("solved", "pass@1", "95%", *(f"pass@{k}" for k in tries), "dense"):
-            table.add_column(name, justify="right", no_wrap=True)
-        table.add_column("not solved")
-        if self.total.invalid:
-            table.add_column("invalid", style="red")
+        table = _table("family", "solved", "pass@1", "95%", *(f"pass@{k}" for k in tries), "dense")
         for name, scores in sorted(self.families.items()):
-            table.add_row(*_row(name, scores, tries))
+            table.add_row(name, *_rates(scores, tries))
         if len(self.families) != 1:
-            table.add_row(*_row(TOTAL, self.total, tries), style="bold")
+            table.add_row(TOTAL, *_rates(self.total, tries), style="bold")
+        return table
+
+    def outcome_table(self) -> Table:
+        """How often the episodes ended in which way; the ways that are invalid are marked by a "!"."""
+        seen = [outcome for outcome in Outcome if self.total.outcomes[outcome.value]]
+        table = _table("family", *(outcome.value + "!" * (not outcome.valid) for outcome in seen))
+        for name, scores in [*sorted(self.families.items()), (TOTAL, self.total)]:
+            table.add_row(name, *(str(scores.outcomes[outcome.value] or "-") for outcome in seen))
         return table
 
     def timing_table(self) -> Table:
         """How long each phase takes."""
-        table = Table(box=None, header_style="bold", pad_edge=False)
-        table.add_column("phase (ms)")
-        for name in ("median", "p90", "p99"):
-            table.add_column(name, justify="right")
+        table = _table("phase (ms)", "median", "p90", "p99")
         for phase, seconds in self.phases().items():
             table.add_row(phase, *(f"{1000 * value:.1f}" for value in seconds.values()))
         return table
 
 
-def _row(name: str, scores: Scores, tries: list[int]) -> list[str]:
-    solved, unsolved = f"{scores.solved}/{scores.n}", _counts(scores, valid=True)
+def _table(first: str, *others: str) -> Table:
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    table.add_column(first, no_wrap=True)
+    for name in others:
+        table.add_column(name, justify="right", no_wrap=True)
+    return table
+
+
+def _rates(scores: Scores, tries: list[int]) -> list[str]:
+    solved = f"{scores.solved}/{scores.n}"
     if not scores.n:
-        return [name, solved, *["-"] * (len(tries) + 3), unsolved, _counts(scores, valid=False)]
+        return [solved, *["-"] * (len(tries) + 3)]
     low, high = wilson(scores.solved, scores.n)
     passed = scores.pass_at()
-    rates = [_percent(passed[1]), f"{100 * low:.0f}-{100 * high:.0f}", *(_percent(passed.get(k)) for k in tries)]
-    return [name, solved, *rates, f"{mean(scores.dense):.2f}", unsolved, _counts(scores, valid=False)]
-
-
-def _counts(scores: Scores, valid: bool) -> str:
-    """Outcomes and how often, the most frequent first; of the valid ones those that are not solved."""
-    shown = [(name, count) for name, count in scores.outcomes.most_common() if Outcome(name).valid is valid]
-    return ", ".join(f"{count} {name}" for name, count in shown if name != Outcome.SOLVED.value)
+    interval = f"{100 * low:.0f}-{100 * high:.0f}"
+    return [
+        solved,
+        _percent(passed[1]),
+        interval,
+        *(_percent(passed.get(k)) for k in tries),
+        f"{mean(scores.dense):.2f}",
+    ]
 
 
 def _percent(share: float | None) -> str:

@@ -35,9 +35,10 @@ class Users:
             uid, gid = os.geteuid(), os.getegid()
             linux.unshare(linux.CLONE_NEWUSER)
             _write_maps("self", f"0 {uid} 1", f"0 {gid} 1", deny_setgroups=True)
-            self.start, self.count = 0, 1
+            self.start, self.count, self.owner = 0, 1, uid
         else:
             self.start, self.count = _spare_range()
+            self.owner = self.start
 
     def map(self, pid: int) -> None:
         """Write the user map of a box's PID 1."""
@@ -89,8 +90,7 @@ class Launcher:
     def hello(self) -> dict[str, object]:
         """What this host allows, for `termgym doctor`."""
         users = "range" if self.idmapped else "nobody" if self.users.privileged else "single"
-        owner = self.users.start if self.users.privileged else os.geteuid()
-        return {"ready": True, "users": users, "cgroups": self.cgroups.controllers, "owner": owner}
+        return {"ready": True, "users": users, "cgroups": self.cgroups.controllers, "owner": self.users.owner}
 
     def run(self) -> None:
         """Serve until the socket closes."""
