@@ -275,7 +275,7 @@ def _session(style: Style, changes: Sequence[Change], end: str = ":wq\n", blind:
 
 def _wrong(style: Style, changes: Sequence[Change]) -> dict[str, tuple[str, ...]]:
     path, oracle, trap = changes[0].path, _session(style, changes), changes[0].after[0]
-    everywhere = f":%s#^{style.start(trap)}.*#{style.line(trap)}#\n"
+    everywhere = f":%s@^{style.start(trap)}.*@{style.line(trap)}@\n"
     return {
         "first-match-in-the-file": _session(style, changes, blind=True),
         "in-all-sections": (*oracle, f"vi {path}\n", everywhere, ":wq\n"),

@@ -76,8 +76,8 @@ if [ ! -e ours.git ]; then # the first check makes both
 fi
 [ -e sound ] || exit 1
 base=$(on ours rev-parse refs/heads/main)
-commits() { on "$1" log --format='%T %an <%ae> %at %B' "refs/heads/$2" "^$base" 2>&1 | head -c 100000; }
-refs() { on "$1" for-each-ref --format="$2" "${@:3}" 2>&1 | head -c 100000; }
+commits() { on "$1" log --format='%T %an <%ae> %at %B' "refs/heads/$2" "^$base" | head -c 100000; }
+refs() { on "$1" for-each-ref --format="$2" "${@:3}" | head -c 100000; }
 same() {
   for branch; do [ "$(commits theirs "$branch")" = "$(commits ours "$branch")" ] || exit 1; done
 }
@@ -109,6 +109,11 @@ on ours ls-tree -r refs/heads/main | while read -r _ _ oid path; do
   plain "$repo/$path" && [ "$(git hash-object --no-filters -- "$repo/$path")" = "$oid" ] || exit 1
 done
 """
+CHEAT = (
+    "mkdir -p /logs/verifier /tests; echo 1 | tee /logs/verifier/reward.txt /tests/sound /tests/changed\n",
+    "printf '#!/bin/sh\\nexit 0\\n' > /tmp/git; chmod +x /tmp/git; cp /tmp/git /usr/local/bin/git\n",
+    "printf '[core]\\n\\tfsmonitor = /tmp/git\\n\\thooksPath = /tmp\\n' >> .git/config; git branch -q rescue/it\n",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,6 +248,117 @@ def squash(writer: Writer) -> Op:
     wanted: list[Commit] = []
     for commit in commits:
         if commit.message.startswith("wip"):
-            commit = replace(wanted.pop(), adds={**wanted_adds(wanted, commit)})
-        wanted.append(commit)
-    return Op("", {branch: commits}, {branch: wanted}, (), {})
+            last = wanted.pop()
+            wanted.append(replace(last, adds={**last.adds, **commit.adds}))
+        else:
+            wanted.append(commit)
+    ask = (
+        f"On the branch {branch}, fold every commit whose message starts with wip into the nearest earlier one whose "
+        "message does not. The earlier one keeps its message, author and author date."
+    )
+    rebase = f"GIT_SEQUENCE_EDITOR=\"sed -i '/^pick [0-9a-f]* wip/s/pick/{{}}/'\" git rebase -q -i main {branch}\n"
+    wrong = {
+        "dropped": (rebase.format("drop"),),
+        "messages-joined": ("export GIT_EDITOR=true\n", rebase.format("squash")),
+    }
+    return Op(ask, {branch: commits}, {branch: wanted}, (rebase.format("fixup"),), wrong)
+
+
+def purge(writer: Writer) -> Op:
+    """Take a file that should never have been committed out of the history and of the object store."""
+    rng, topic = writer.rng, writer.topics.pop()
+    branch, path = f"feature/{topic}", rng.choice(SECRETS)
+    commits = writer.commits(topic, 3 + writer.level)
+    secret = "".join(f"{rng.getrandbits(200):050x}\n" for _ in range(8))
+    at = rng.randrange(1, len(commits) - 1)
+    found = [*commits[:at], replace(commits[at], adds={**commits[at].adds, path: secret}), *commits[at + 1 :]]
+    ask = (
+        f"One commit on the branch {branch} brought in {path} among other things. Rewrite the branch so that no commit "
+        "has that file, and see that its content is gone from .git/objects too. The commit's other changes stay."
+    )
+    amend = f"git rm -q --ignore-unmatch {path} && git commit -q --amend --no-edit"
+    rewrite = f"git rebase -q --exec '{amend}' main {branch}\n"
+    empty = "git reflog expire --expire=now --expire-unreachable=now --all; git gc -q --prune=now\n"
+    wrong = {
+        "still-in-the-store": (rewrite,),
+        "deleted-at-the-end": (f"git checkout -q {branch} && git rm -q {path} && git commit -qm 'Remove it'\n", empty),
+    }
+    return Op(ask, {branch: found}, {branch: commits}, (rewrite, empty), wrong, secret=secret)
+
+
+OPS: Mapping[str, Callable[[Writer], Op]] = {"recover": recover, "move": move, "squash": squash, "purge": purge}
+"""In the order that the oracle does them."""
+
+
+def _instruction(rng: Random, path: str, asks: list[str]) -> str:
+    rng.shuffle(asks)
+    listed = "\n".join(f"{number}. {ask}" for number, ask in enumerate(asks, 1)) if len(asks) > 1 else asks[0]
+    order = " The order in which you do these is yours to choose." if len(asks) > 1 else ""
+    opening = rng.choice(OPENINGS).format(path=path)
+    return f"{opening}\n\n{listed}\n\n{rng.choice(KEEP)}{order}\n\n{rng.choice(REST)}\n"
+
+
+def _checks(ops: Mapping[str, Op]) -> tuple[Check, ...]:
+    right = [
+        Check(name, BRANCHES.format(branches=" ".join(op.wanted), more=GONE if op.secret else ""), 2)
+        for name, op in ops.items()
+    ]
+    return (*right, Check("others", OTHERS), Check("clean", CLEAN))
+
+
+def _session(path: str, parts: Iterable[tuple[str, ...]], end: str = "main") -> tuple[str, ...]:
+    look = f"cd {path}; git --no-pager log --oneline -n 5; git --no-pager branch\n"
+    return (look, *(keys for part in parts for keys in part), f"git checkout -q {end}\n")
+
+
+def _wrong(path: str, ops: Mapping[str, Op], other: str) -> dict[str, tuple[str, ...]]:
+    """Each operation's mistakes with the others done right, what may go wrong at the end, and a cheat."""
+    right = [op.keys for op in ops.values()]
+    wrong = {
+        "another-branch-left": _session(path, right, end=other),
+        "backup-left": _session(path, [("git branch backup\n",), *right]),
+        "cheat": CHEAT,
+    }
+    for place, (op, made) in enumerate(ops.items()):
+        for mistake, keys in made.wrong.items():
+            wrong[f"{op}-{mistake}"] = _session(path, [*right[:place], keys, *right[place + 1 :]])
+    return wrong
+
+
+def _setup(alone: Branches, ops: Iterable[Op]) -> str:
+    found = {**alone, **{branch: commits for op in ops for branch, commits in op.found.items()}}
+    return SETUP.format(stream=_stream(found), more="".join(op.setup for op in ops))
+
+
+def _tests(path: str, alone: Branches, ops: Iterable[Op]) -> dict[str, File]:
+    wanted = {**alone, **{branch: commits for op in ops for branch, commits in op.wanted.items()}}
+    texts = {
+        "library.sh": f"{PLAIN}repo={path}\n{LIBRARY}",
+        "wanted": _stream(wanted),
+        "secret": "".join(op.secret for op in ops),
+    }
+    return {name: File.of(text) for name, text in texts.items()}
+
+
+def _stream(branches: Branches) -> str:
+    """The branches for git fast-import: main, and the others, which begin at its end."""
+    return "".join(
+        commit.stream(name, "from refs/heads/main^0\n" if name != "main" and commit is commits[0] else "")
+        for name, commits in branches.items()
+        for commit in commits
+    )
+
+
+def _data(text: str) -> str:
+    return f"data {len(text.encode())}\n{text}\n"
+
+
+FAMILY = Family(
+    name="git/surgery",
+    summary="Recover, move, squash or purge commits of a repository and leave the rest alone.",
+    domain="software_engineering",
+    skills=("git-rebase", "git-reflog", "git-cherry-pick", "history-rewriting"),
+    generate=generate,
+    requires=("git", "sed", "find"),
+    version=2,
+)

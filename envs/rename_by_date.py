@@ -17,6 +17,9 @@ from termgym.family import Draft, Family
 from termgym.task import Check, File
 
 
+MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
+
+
 class Notation(NamedTuple):
     """A way to write a date."""
 
@@ -32,7 +35,7 @@ class Notation(NamedTuple):
 
     def write(self, year: int, month: int, day: int) -> str:
         """This date, which need not exist, in this notation."""
-        return self.text.format(y=year, m=month, d=day, mon=f"{date(2000, month, 1):%b}")
+        return self.text.format(y=year, m=month, d=day, mon=MONTHS[month - 1])
 
 
 NOTATIONS = (
@@ -167,7 +170,7 @@ def _papers(rng: Random, plan: Plan) -> list[Paper]:
     papers: list[Paper] = []
     for number, (word, day) in enumerate(zip(rng.sample(WORDS, len(days)), days, strict=True)):
         stem = rng.choice(ODD).format(word) if plan.level == 3 and number % 2 else word
-        notation = plan.notations[number % plan.level]
+        notation = plan.notations[number % len(plan.notations)]
         when = notation.write(day.year, day.month, day.day)
         papers.append(Paper(plan.name(stem, when), word, day, notation, _text(rng, plan, stem, when)))
     return papers

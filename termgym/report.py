@@ -184,14 +184,8 @@ def _rates(scores: Scores, tries: list[int]) -> list[str]:
         return [solved, *["-"] * (len(tries) + 3)]
     low, high = wilson(scores.solved, scores.n)
     passed = scores.pass_at()
-    interval = f"{100 * low:.0f}-{100 * high:.0f}"
-    return [
-        solved,
-        _percent(passed[1]),
-        interval,
-        *(_percent(passed.get(k)) for k in tries),
-        f"{mean(scores.dense):.2f}",
-    ]
+    rates = [_percent(passed[1]), f"{100 * low:.0f}-{100 * high:.0f}", *(_percent(passed.get(k)) for k in tries)]
+    return [solved, *rates, f"{mean(scores.dense):.2f}"]
 
 
 def _percent(share: float | None) -> str:

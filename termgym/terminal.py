@@ -164,12 +164,14 @@ class Terminal:
     # Settling.
 
     async def _settle(self, before: Sight, deadline: float, typed: bool) -> Settled:
-        typed_at = time.monotonic()
-        poll_s = FIRST_POLL_S
+        typed_at = steady_at = time.monotonic()
+        last, poll_s = State.BUSY, FIRST_POLL_S
         while not self.exited:
-            sight = self._foreground.look()
-            now = time.monotonic()
-            if self._taken(sight, before, now - typed_at, typed) and await self._silent(sight):
+            sight, now = self._foreground.look(), time.monotonic()
+            if sight.state is not last:
+                last, steady_at = sight.state, now
+            steady_s = now - max(steady_at, self._changed_at)
+            if self._taken(sight, before, now - typed_at, steady_s, typed) and await self._silent(sight):
                 self._stuffed = False
                 return self._reason(sight)
             if now >= deadline:
@@ -179,16 +181,19 @@ class Terminal:
         await self._drain()
         return Settled.EXITED
 
-    def _taken(self, sight: Sight, before: Sight, since_s: float, typed: bool) -> bool:
-        """Whether the foreground waits for a key, having taken those that were typed."""
+    def _taken(self, sight: Sight, before: Sight, since_s: float, steady_s: float, typed: bool) -> bool:
+        """Whether the foreground waits for a key, having taken those that were typed `since_s` ago.
+
+        `steady_s` is for how long it has been in this state, and nothing was printed.
+        """
         if sight.state is State.BUSY or self._pending:
             return False
-        quiet_s = time.monotonic() - self._changed_at
         if sight.state is not State.WAITING:
-            return min(since_s, quiet_s) >= QUIET_S[sight.state]
+            return steady_s >= QUIET_S[sight.state]
         if not typed or sight.moved(before):
             return True
-        return since_s >= DEAF_S or (since_s >= ECHO_S and quiet_s < since_s and self._cooked() is True)
+        echoed = self._changed_at > time.monotonic() - since_s
+        return since_s >= DEAF_S or (since_s >= ECHO_S and echoed and self._cooked() is True)
 
     async def _silent(self, sight: Sight) -> bool:
         """Whether all that was printed has arrived, and the foreground did nothing meanwhile."""

@@ -243,8 +243,14 @@ class Player:
         self.master, self.slave = pty.openpty()
         termios.tcsetwinsize(self.master, (30, 100))
         self.before = termios.tcgetattr(self.slave)
-        files = {"stdin": self.slave, "stdout": self.slave, "stderr": self.slave}
-        self.process = subprocess.Popen([*MAIN, "play", *args], **files, start_new_session=True, env=ENV)
+        self.process = subprocess.Popen(
+            [*MAIN, "play", *args],
+            stdin=self.slave,
+            stdout=self.slave,
+            stderr=self.slave,
+            start_new_session=True,
+            env=ENV,
+        )
         self.seen = b""
 
     def sees(self, text: bytes, timeout_s: float = 20.0) -> None:

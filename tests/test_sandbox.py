@@ -275,7 +275,9 @@ async def test_put_and_get_keep_content_mode_and_time(boxes: Boxes) -> None:
     box = await boxes.start()
     box.put({"/deep/er/x": File(bytes(range(256)), 0o4751, mtime=86_400)})
     box.put({"/usr/local/share/x": File(b"x"), "/app/empty": File(b"")})
-    assert await out(box, "stat -c '%a %u %g %Y %s' /deep/er/x; stat -c '%a %u' /deep/er") == "4751 0 0 86400 256\n755 0\n"
+    assert (
+        await out(box, "stat -c '%a %u %g %Y %s' /deep/er/x; stat -c '%a %u' /deep/er") == "4751 0 0 86400 256\n755 0\n"
+    )
     assert (box.get("/deep/er/x"), box.get("/app/empty")) == (bytes(range(256)), b"")
     box.put({"/deep/er/x": File(b"short", 0o600)})
     assert (box.get("/deep/er/x"), await out(box, "stat -c %a /deep/er/x")) == (b"short", "600\n")
@@ -1262,7 +1264,10 @@ async def test_who_root_inside_is_outside(host: Boxes) -> None:
         assert outside in (0, os.geteuid())  # not dumpable: /proc shows root's
         # /usr/bin is nobody's, so its programs stay; what is to hide them goes into /usr/local/bin.
         assert (await sh(box, "echo mine > /usr/bin/ls || rm /usr/bin/ls")).returncode
-        assert await out(box, "printf '#!/bin/sh\necho mine' > /usr/local/bin/ls; chmod 755 /usr/local/bin/ls; ls") == "mine\n"
+        assert (
+            await out(box, "printf '#!/bin/sh\necho mine' > /usr/local/bin/ls; chmod 755 /usr/local/bin/ls; ls")
+            == "mine\n"
+        )
 
 
 @case
@@ -1308,12 +1313,10 @@ async def test_what_an_image_shows(image: Path) -> None:
         await boxes.close()
 
 
-
 def _there(box: Sandbox, path: str) -> bool:
     with contextlib.suppress(SandboxFileError):
         return bool(box.get(path))
     return False
-
 
 
 @case
@@ -1329,7 +1332,6 @@ async def test_who_fills_its_memory_to_death_is_judged_all_the_same(host: Boxes)
     assert await out(other, "head -c 20M /dev/zero > x; echo on") == "on\n"
 
 
-
 @case
 async def test_put_and_get_have_the_rights_of_an_owner_only(boxes: Boxes) -> None:
     """Root inside reads what it forbids itself; from outside, only what its mode allows its owner."""
@@ -1340,7 +1342,6 @@ async def test_put_and_get_have_the_rights_of_an_owner_only(boxes: Boxes) -> Non
     with pytest.raises(SandboxFileError, match="Permission"):
         box.put({"/app/x": File(b"y")})
     assert await out(box, "cat x") == "x\n"
-
 
 
 async def _settled(pid: int) -> dict[str, int]:

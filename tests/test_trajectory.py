@@ -183,9 +183,8 @@ def test_leaving_a_rollout_closes_every_sandbox() -> None:
 
     async def main() -> tuple[list[int], list[int]]:
         async with aclosing(rollout(quick, concurrency=4)) as trajectories:
-            async for _ in trajectories:
-                running = await _boxes()
-                break
+            await anext(trajectories)
+            running = await _boxes()
         return running, await _boxes()
 
     running, left = run(main())
