@@ -22,7 +22,7 @@ import report
 from naive_docker import Container, Unavailable, require
 from report import Row, Samples
 
-from termgym import aio
+from termgym import aio, launcher_client
 from termgym.episode import Episode
 from termgym.sandbox import SandboxSpec, namespace, new_sandbox
 from termgym.task import Check, File, Limits, Task
@@ -250,8 +250,8 @@ def measure(rounds: int, image: str) -> tuple[Samples, str]:
         print(f"the naive recipe is left out: {no_docker}", file=sys.stderr)
     for _ in range(3):
         with samples.time("launcher"):
-            aio.run(namespace.launcher())
-        aio.run(namespace.close_launcher())
+            aio.run(launcher_client.launcher())
+        aio.run(launcher_client.close_launcher())
     env = gym.make("Terminal-v0", task=TASK)
     once = gym.make("Terminal-v0", task=TASK, confirm=False)
     for number in range(-2, rounds):

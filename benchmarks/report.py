@@ -95,6 +95,7 @@ def machine() -> dict[str, Any]:
         "python": platform.python_version(),
         "commit": commit(),
         "date": datetime.now(UTC).date().isoformat(),
+        "nice": os.nice(0),
         "load": [round(load, 2) for load in os.getloadavg()],
     }
 
@@ -138,9 +139,10 @@ def describe(result: dict[str, Any]) -> str:
     on = result["machine"]
     load = " / ".join(str(load) for load in on["load"])
     kind = "virtual cores" if on["virtual"] else "cores"
+    nice = f", at nice {on['nice']}" if on["nice"] else ""
     return (
         f"{on['cores']} {kind} of {on['cpu']}, Linux {on['kernel']}, Python {on['python']}; "
-        f"commit {on['commit']}, {on['date']}, load before {load}"
+        f"commit {on['commit']}, {on['date']}, load before {load}{nice}"
     )
 
 

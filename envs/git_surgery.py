@@ -8,13 +8,13 @@ configuration and whose every object fsck has hashed. It compares them with the 
 git fast-import makes beside the copy.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from random import Random
 
 from termgym.checks import PLAIN
 from termgym.family import Draft, Family
-from termgym.task import Check, File, Limits
+from termgym.task import Check, File
 
 TOPICS = tuple("parser cache router loader mailer ledger widget planner indexer crawler balance invoice player".split())
 PARTS = tuple("retries timeout colours headers locale paging limits tokens units quotas plugins aliases macros".split())
@@ -27,23 +27,20 @@ OPENINGS = (
     "The git repository {path} needs some surgery.",
     "Please put the history of {path}, a git repository, in order before it is published.",
     "You are in {path}, a git repository whose branches went wrong. This is to be done:",
-    "Task: repair the history of the git repository {path}.",
     "Before anybody pulls from the git repository {path} again, mend its branches.",
 )
-KEEP = (
-    "Commits that you rewrite keep their order, messages, authors and author dates.",
-    "Where commits are rewritten, messages, authors, author dates and their order stay as they are.",
-)
-REST = (
-    "main and every branch that is not mentioned stay exactly as they are, and you leave no other branch, tag or ref "
-    "behind. In the end main is checked out with its files as committed, and nothing is half done.",
-    "Do not touch main or any branch that is not named above, and let no branch, tag or other ref of your own remain. "
-    "Finish with main checked out, its files as committed, and no rebase, merge or cherry-pick under way.",
+ENDINGS = (
+    "Commits that you rewrite keep their order, messages, authors and author dates. main and every branch that is not "
+    "mentioned stay exactly as they are, and no other branch, tag or ref is left behind. In the end main is checked "
+    "out with its files as committed, and nothing is half done.",
+    "Do not touch main or a branch not named above, and let no other branch, tag or ref remain. Rewritten commits keep "
+    "messages, authors, author dates and their order. Finish with main checked out, its files as committed, and no "
+    "rebase, merge or cherry-pick under way.",
 )
 
 SETUP = """\
 set -e
-export GIT_AUTHOR_DATE='1800000000 +0000' GIT_COMMITTER_DATE='1800000000 +0000' GIT_CONFIG_GLOBAL=/dev/null
+export GIT_AUTHOR_DATE='1760000000 +0000' GIT_COMMITTER_DATE='1760000000 +0000' GIT_CONFIG_GLOBAL=/dev/null
 git init -q -b main .
 git config user.name 'Sam Keller'
 git config user.email sam@example.org
@@ -62,7 +59,7 @@ copy() {
   [ "$(realpath -e -- "$dot")" = "$dot" ] && [ -d "$dot" ] && plain "$dot/HEAD" 1000 || return
   [ "$(du -sl --inodes -- "$dot" | cut -f 1)" -le 5000 ] || return
   [ "$(du -sl --apparent-size -B 1M -- "$dot" | cut -f 1)" -le 16 ] || return
-  git init -q --bare --template= theirs.git && rm -r theirs.git/objects theirs.git/refs || return
+  on theirs init -q --bare --template= && rm -r theirs.git/objects theirs.git/refs || return
   timeout 5 cp -R -P -- "$dot/objects" "$dot/refs" "$dot/HEAD" theirs.git/ || return
   if plain "$dot/packed-refs"; then cp -- "$dot/packed-refs" theirs.git/; fi
   [ -z "$(find theirs.git ! -type f ! -type d -print -quit)" ] || return
@@ -71,7 +68,7 @@ copy() {
   on theirs fsck --full --no-dangling --no-progress
 }
 if [ ! -e ours.git ]; then # the first check makes both
-  git init -q --bare --template= ours.git && on ours fast-import --quiet < wanted || exit 1
+  on ours init -q --bare --template= && on ours fast-import --quiet < wanted || exit 1
   copy > /dev/null 2>&1 && touch sound
 fi
 [ -e sound ] || exit 1
@@ -82,22 +79,17 @@ same() {
   for branch; do [ "$(commits theirs "$branch")" = "$(commits ours "$branch")" ] || exit 1; done
 }
 """
-BRANCHES = """\
-. ./library.sh
-same {branches}
-{more}touch changed
-"""
 GONE = """\
-oid=$(git hash-object --no-filters secret)
+oid=$(on ours hash-object --no-filters secret)
 [ "$(on theirs cat-file --batch-check <<< "$oid")" = "$oid missing" ] || exit 1
 """
-# What follows is true of the repository as it was found: it counts for those who did some of the work.
+# These two are true of the repository as it was found: they count for those who did some of the work.
 OTHERS = """\
 . ./library.sh
 [ -e changed ] || exit 1
 [ "$(refs theirs '%(refname)')" = "$(refs ours '%(refname)')" ] || exit 1
-format='%(objectname) %(refname)'
-[ "$(refs theirs "$format" refs/heads/main refs/heads/wild)" = "$(refs ours "$format" refs/heads/main refs/heads/wild)" ]
+alone=('%(objectname) %(refname)' refs/heads/main refs/heads/wild)
+[ "$(refs theirs "${alone[@]}")" = "$(refs ours "${alone[@]}")" ]
 """
 CLEAN = """\
 . ./library.sh
@@ -106,7 +98,7 @@ for trace in rebase-merge rebase-apply sequencer {MERGE,CHERRY_PICK,REVERT}_HEAD
   [ ! -e "$dot/$trace" ] && [ ! -L "$dot/$trace" ] || exit 1
 done
 on ours ls-tree -r refs/heads/main | while read -r _ _ oid path; do
-  plain "$repo/$path" && [ "$(git hash-object --no-filters -- "$repo/$path")" = "$oid" ] || exit 1
+  plain "$repo/$path" && [ "$(on ours hash-object --no-filters -- "$repo/$path")" = "$oid" ] || exit 1
 done
 """
 CHEAT = (
@@ -128,8 +120,13 @@ class Commit:
     def stream(self, branch: str, begin: str) -> str:
         """This commit for git fast-import."""
         who = f"{self.author} <{self.author.split()[0].lower()}@example.org> {self.at} +0000"
-        head = f"commit refs/heads/{branch}\nauthor {who}\ncommitter {who}\n{_data(self.message)}{begin}"
+        message = _data(self.message + "\n")
+        head = f"commit refs/heads/{branch}\nauthor {who}\ncommitter {who}\n{message}{begin}"
         return head + "".join(f"M 100644 inline {path}\n{_data(text)}" for path, text in self.adds.items())
+
+
+def _data(text: str) -> str:
+    return f"data {len(text.encode())}\n{text}\n"
 
 
 Branches = Mapping[str, Sequence[Commit]]
@@ -151,56 +148,59 @@ class Op:
     """A file's text that has to leave the object store."""
 
 
-@dataclass(slots=True)
-class Writer:
-    """Writes the commits of a repository."""
-
-    rng: Random
-    level: int
-    topics: list[str]
-    """Names that no branch has yet."""
-    clock: int = 1_700_000_000
-
-    def commits(self, topic: str, count: int) -> list[Commit]:
-        """Commits of various people that each add a file."""
-        return [self._commit(topic, part) for part in self.rng.sample(PARTS, count)]
-
-    def _commit(self, topic: str, part: str) -> Commit:
-        self.clock += self.rng.randrange(600, 90_000)
-        text = "".join(f"{part} {self.rng.choice(TOPICS)} {self.rng.randrange(1000)}\n" for _ in range(3))
-        message = f"{self.rng.choice(VERBS)} {topic} {part}"
-        return Commit(self.rng.choice(PEOPLE), self.clock, message, {f"{topic}/{part}.txt": text})
-
-
 def generate(rng: Random, level: int) -> Draft:
     """One repository and what is to be done to it."""
-    path = f"{rng.choice(FOLDERS)}/{rng.choice(TOPICS)}d"
-    writer = Writer(rng, level, rng.sample(TOPICS, len(TOPICS)))
-    alone = {"main": writer.commits("core", 2 + level)}
-    alone |= {f"wild/{topic}": writer.commits(topic, 2) for topic in (writer.topics.pop() for _ in range(level))}
-    names = sorted(rng.sample(list(OPS), level), key=list(OPS).index)
-    ops = {name: OPS[name](writer) for name in names}
+    *topics, service = rng.sample(TOPICS, 2 * level + 1)
+    path = f"{rng.choice(FOLDERS)}/{service}d"
+    alone = {"main": _commits(rng, "core", 2 + level)}
+    alone |= {f"wild/{topic}": _commits(rng, topic, 2) for topic in topics[level:]}
+    chosen = sorted(rng.sample(OPS, level), key=OPS.index)
+    ops = {make.__name__: make(rng, topic, 4 + level) for make, topic in zip(chosen, topics, strict=False)}
     return Draft(
         instruction=_instruction(rng, path, [op.ask for op in ops.values()]),
-        checks=_checks(ops),
+        checks=(*(_check(*op) for op in ops.items()), Check("others", OTHERS), Check("clean", CLEAN)),
         oracle=_session(path, [op.keys for op in ops.values()]),
         wrong=_wrong(path, ops, other=list(alone)[-1]),
-        setup=_setup(alone, ops.values()),
-        tests=_tests(path, alone, ops.values()),
-        limits=Limits(turns=20 + 10 * level),
+        setup=SETUP.format(
+            stream=_stream(alone, *(op.found for op in ops.values())), more="".join(op.setup for op in ops.values())
+        ),
+        tests={
+            "library.sh": File.of(f"{PLAIN}repo={path}\n{LIBRARY}"),
+            "wanted": File.of(_stream(alone, *(op.wanted for op in ops.values()))),
+            "secret": File.of("".join(op.secret for op in ops.values())),
+        },
         workdir=path,
     )
 
 
-def recover(writer: Writer) -> Op:
+def _commits(rng: Random, topic: str, count: int) -> list[Commit]:
+    """Commits of various people that each add a file."""
+    start, commits = rng.randrange(1_700_000_000, 1_750_000_000), list[Commit]()
+    for number, part in enumerate(rng.sample(PARTS, count)):
+        text = "".join(f"{part} {rng.choice(TOPICS)} {rng.randrange(1000)}\n" for _ in range(3))
+        at, message = start + number * 7200 + rng.randrange(7200), f"{rng.choice(VERBS)} {topic} {part}"
+        commits.append(Commit(rng.choice(PEOPLE), at, message, {f"{topic}/{part}.txt": text}))
+    return commits
+
+
+def _stream(*parts: Branches) -> str:
+    """Branches for git fast-import: main, and the others, which begin at its end."""
+    branches = {name: commits for part in parts for name, commits in part.items()}
+    return "".join(
+        commit.stream(name, "from refs/heads/main\n" if name != "main" and commit is commits[0] else "")
+        for name, commits in branches.items()
+        for commit in commits
+    )
+
+
+def recover(rng: Random, topic: str, count: int) -> Op:
     """Find a commit that a reset lost."""
-    topic = writer.topics.pop()
     branch, rescue = f"release/{topic}", f"rescue/{topic}"
-    commits, lost = writer.commits(topic, 3 + writer.level), writer.rng.randrange(2, 4)
+    commits, lost = _commits(rng, topic, count), rng.randrange(2, 4)
     subject = commits[-1].message
     ask = (
-        f'Somebody ran git reset --hard on the branch {branch}, and the commit "{subject}" was lost, together with work '
-        f"before it. Make a branch {rescue} that points at that commit; {branch} stays where it is now."
+        f'Somebody ran git reset --hard on the branch {branch}, and the commit "{subject}" was lost, and work before '
+        f"it. Make a branch {rescue} that points at that commit; {branch} stays where it is now."
     )
     found = f"$(git log -g -1 --format=%H --grep='^{subject}$' {branch})"
     keys = (f"git --no-pager reflog {branch}\n", f"git branch {rescue} {found}\n")
@@ -215,14 +215,13 @@ def recover(writer: Writer) -> Op:
     return Op(ask, {branch: commits}, {branch: commits[:-lost], rescue: commits}, keys, wrong, setup)
 
 
-def move(writer: Writer) -> Op:
+def move(rng: Random, topic: str, count: int) -> Op:
     """Give one author's commits a branch of their own."""
-    rng, topic = writer.rng, writer.topics.pop()
     old, new = f"develop/{topic}", f"topic/{topic}"
     hers, others = rng.sample(PEOPLE, 2)
     commits = [
         replace(commit, author=others if number == 1 else hers if number in (0, 2) else rng.choice((hers, others)))
-        for number, commit in enumerate(writer.commits(topic, 3 + writer.level))
+        for number, commit in enumerate(_commits(rng, topic, count))
     ]
     ask = (
         f"On the branch {old} the commits of {hers} and {others} got mixed. Put those of {hers} on a new branch {new} "
@@ -239,11 +238,10 @@ def move(writer: Writer) -> Op:
     return Op(ask, {old: commits}, wanted, (begin, pick.format(hers), again, pick.format(others)), wrong)
 
 
-def squash(writer: Writer) -> Op:
+def squash(rng: Random, topic: str, count: int) -> Op:
     """Fold work in progress into the commits that it belongs to."""
-    rng, topic = writer.rng, writer.topics.pop()
-    branch, commits = f"feature/{topic}", writer.commits(topic, 4 + writer.level)
-    for number in rng.sample(range(1, len(commits)), 1 + writer.level):
+    branch, commits = f"feature/{topic}", _commits(rng, topic, count)
+    for number in rng.sample(range(1, len(commits)), count // 2):
         commits[number] = replace(commits[number], message=rng.choice(("wip", "wip: more", "wip: again")))
     wanted: list[Commit] = []
     for commit in commits:
@@ -264,11 +262,10 @@ def squash(writer: Writer) -> Op:
     return Op(ask, {branch: commits}, {branch: wanted}, (rebase.format("fixup"),), wrong)
 
 
-def purge(writer: Writer) -> Op:
+def purge(rng: Random, topic: str, count: int) -> Op:
     """Take a file that should never have been committed out of the history and of the object store."""
-    rng, topic = writer.rng, writer.topics.pop()
     branch, path = f"feature/{topic}", rng.choice(SECRETS)
-    commits = writer.commits(topic, 3 + writer.level)
+    commits = _commits(rng, topic, count)
     secret = "".join(f"{rng.getrandbits(200):050x}\n" for _ in range(8))
     at = rng.randrange(1, len(commits) - 1)
     found = [*commits[:at], replace(commits[at], adds={**commits[at].adds, path: secret}), *commits[at + 1 :]]
@@ -286,24 +283,18 @@ def purge(writer: Writer) -> Op:
     return Op(ask, {branch: found}, {branch: commits}, (rewrite, empty), wrong, secret=secret)
 
 
-OPS: Mapping[str, Callable[[Writer], Op]] = {"recover": recover, "move": move, "squash": squash, "purge": purge}
+OPS = (recover, move, squash, purge)
 """In the order that the oracle does them."""
 
 
 def _instruction(rng: Random, path: str, asks: list[str]) -> str:
-    rng.shuffle(asks)
-    listed = "\n".join(f"{number}. {ask}" for number, ask in enumerate(asks, 1)) if len(asks) > 1 else asks[0]
-    order = " The order in which you do these is yours to choose." if len(asks) > 1 else ""
-    opening = rng.choice(OPENINGS).format(path=path)
-    return f"{opening}\n\n{listed}\n\n{rng.choice(KEEP)}{order}\n\n{rng.choice(REST)}\n"
+    listed = "\n".join(f"{number}. {ask}" for number, ask in enumerate(rng.sample(asks, len(asks)), 1))
+    return f"{rng.choice(OPENINGS).format(path=path)}\n\n{listed}\n\n{rng.choice(ENDINGS)}\n"
 
 
-def _checks(ops: Mapping[str, Op]) -> tuple[Check, ...]:
-    right = [
-        Check(name, BRANCHES.format(branches=" ".join(op.wanted), more=GONE if op.secret else ""), 2)
-        for name, op in ops.items()
-    ]
-    return (*right, Check("others", OTHERS), Check("clean", CLEAN))
+def _check(name: str, op: Op) -> Check:
+    script = f". ./library.sh\nsame {' '.join(op.wanted)}\n{GONE if op.secret else ''}touch changed\n"
+    return Check(name, script, 2)
 
 
 def _session(path: str, parts: Iterable[tuple[str, ...]], end: str = "main") -> tuple[str, ...]:
@@ -323,34 +314,6 @@ def _wrong(path: str, ops: Mapping[str, Op], other: str) -> dict[str, tuple[str,
         for mistake, keys in made.wrong.items():
             wrong[f"{op}-{mistake}"] = _session(path, [*right[:place], keys, *right[place + 1 :]])
     return wrong
-
-
-def _setup(alone: Branches, ops: Iterable[Op]) -> str:
-    found = {**alone, **{branch: commits for op in ops for branch, commits in op.found.items()}}
-    return SETUP.format(stream=_stream(found), more="".join(op.setup for op in ops))
-
-
-def _tests(path: str, alone: Branches, ops: Iterable[Op]) -> dict[str, File]:
-    wanted = {**alone, **{branch: commits for op in ops for branch, commits in op.wanted.items()}}
-    texts = {
-        "library.sh": f"{PLAIN}repo={path}\n{LIBRARY}",
-        "wanted": _stream(wanted),
-        "secret": "".join(op.secret for op in ops),
-    }
-    return {name: File.of(text) for name, text in texts.items()}
-
-
-def _stream(branches: Branches) -> str:
-    """The branches for git fast-import: main, and the others, which begin at its end."""
-    return "".join(
-        commit.stream(name, "from refs/heads/main^0\n" if name != "main" and commit is commits[0] else "")
-        for name, commits in branches.items()
-        for commit in commits
-    )
-
-
-def _data(text: str) -> str:
-    return f"data {len(text.encode())}\n{text}\n"
 
 
 FAMILY = Family(

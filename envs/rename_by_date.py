@@ -5,7 +5,6 @@ papers share a day and are numbered; level 3 brings names that break an unquoted
 exist and hidden files. Other files must stay as they are at every level.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, timedelta
 from hashlib import sha256
@@ -15,7 +14,6 @@ from typing import NamedTuple
 from termgym.checks import PLAIN
 from termgym.family import Draft, Family
 from termgym.task import Check, File
-
 
 MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
 
@@ -82,6 +80,7 @@ keeps name, place and content. Files are moved, not copied, and no file's conten
 NO_DATE = "A date that does not exist, such as {never}, is no date, and a file whose name starts with a dot stays too."
 
 VERIFY = """\
+# listed NAME: the files of a manifest are all there, with their contents.
 listed() {{ while read -r sum path; do same "$sum" "$path" || return 1; done <"expected/$1"; }}
 same() {{ plain "$2" && [ "$(sha256sum <"$2")" = "$1  -" ]; }}
 counted() {{ [ "$(timeout 5 find "{folder}" ! -type d -printf . | head -c 1000 | wc -c)" = {count} ]; }}
@@ -145,7 +144,7 @@ def generate(rng: Random, level: int) -> Draft:
         oracle=_oracle(plan),
         wrong=_wrong(plan),
         files={f"{plan.folder}/{name}": File.of(text) for name, text in {**old, **others}.items()},
-        tests={f"expected/{name}": _manifest(plan.folder, group.items()) for name, group in groups.items()},
+        tests={f"expected/{name}": _manifest(plan.folder, group) for name, group in groups.items()},
     )
 
 
@@ -186,11 +185,7 @@ def _days(rng: Random, count: int) -> list[date]:
 def _text(rng: Random, plan: Plan, about: str, when: str) -> str:
     """A paper of a few lines; the decoy among them is not the date that counts."""
     decoy = plan.notations[0].write(rng.randint(1990, 2005), rng.randint(1, 12), rng.randint(1, 28))
-    body = [
-        f"About: {about}",
-        f"Amount: {rng.randint(100, 99999) / 100:.2f}",
-        f"Reference {rng.random():.6f} of {decoy}",
-    ]
+    body = [f"About: {about}", f"Amount: {rng.randint(9, 999)}", f"Reference {rng.random():.6f} of {decoy}"]
     if when and plan.label:
         body.append(plan.label + when)
     rng.shuffle(body)
@@ -229,9 +224,9 @@ def _moved(plan: Plan, papers: list[Paper]) -> dict[str, dict[str, str]]:
     return groups
 
 
-def _manifest(folder: str, entries: Iterable[tuple[str, str]]) -> File:
+def _manifest(folder: str, texts: dict[str, str]) -> File:
     """Lines of SHA-256 and path."""
-    return File.of("".join(f"{sha256(text.encode()).hexdigest()} {folder}/{path}\n" for path, text in entries))
+    return File.of("".join(f"{sha256(text.encode()).hexdigest()} {folder}/{path}\n" for path, text in texts.items()))
 
 
 def _instruction(rng: Random, plan: Plan) -> str:
@@ -268,7 +263,7 @@ def _oracle(plan: Plan) -> tuple[str, ...]:
         "export LC_ALL=C\n",
         f"iso() {{ {branches}; fi 2>/dev/null; }}\n",
         f'new() {{ s=${{x%{plan.sep}*}}; k=2; t="{target}"; n="$t.{plan.ext}"\n'
-        f'while [ -e "$n" ]; do n="$t{again}.{plan.ext}"; k=$((k+1)); done; }}\n',
+        f'while [ -e "$n" ]; do n="${{t}}{again}.{plan.ext}"; k=$((k+1)); done; }}\n',
         f'for f in *.{plan.ext}; do x={found}; d=$(iso "${{x#{plan.label}}}"); [ -n "$d" ] || continue\n'
         'new; mkdir -p -- "$(dirname -- "$n")"; mv -- "$f" "$n"; done\n',
         f"ls -R {plan.folder}\n",

@@ -20,7 +20,7 @@ from termgym.errors import TaskError
 from termgym.plan import Attempt
 from termgym.report import Report
 from termgym.rollout import rollout
-from termgym.sandbox.namespace import close_launcher
+from termgym.launcher_client import close_launcher
 from termgym.trajectory import Trajectory
 
 

@@ -10,14 +10,14 @@ import signal
 import sys
 import termios
 import tty
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from termgym.episode import Episode
 from termgym.outcome import Outcome
 from termgym.sandbox import Pty
-from termgym.sandbox.namespace import close_launcher
+from termgym.launcher_client import close_launcher
 from termgym.task import Task
 from termgym.terminal import SHELL
 from termgym.verifier import Verdict
@@ -72,7 +72,7 @@ async def _attach(episode: Episode) -> bool:
 
 
 @contextmanager
-def _raw(stdin: int) -> Iterator[None]:
+def _raw(stdin: int) -> Generator[None]:
     """The terminal in raw mode, with SIGTERM and SIGHUP ending the wait rather than the process."""
     loop, me = asyncio.get_running_loop(), asyncio.current_task()
     assert me is not None

@@ -11,12 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from termgym import aio
+from termgym import aio, launcher_client
 from termgym.episode import Episode, EpisodeConfig, Turn, outcome_of
 from termgym.errors import SandboxDied, TaskError, VerifierError
 from termgym.outcome import Outcome
 from termgym.protocol import Action, Command
-from termgym.sandbox import namespace
 from termgym.task import Check, File, Limits, Task
 from termgym.verifier import Verdict
 
@@ -357,7 +356,7 @@ def test_many_episodes_leave_nothing() -> None:
         for _ in range(rounds):
             await play(HELLO, "cp in.txt out.txt\n")
 
-    aio.run(namespace.close_launcher())
+    aio.run(launcher_client.close_launcher())
     before, others = leftovers(), descendants(os.getpid())
     aio.run(main(1))
     launchers = [pid for pid in descendants(os.getpid()) if pid not in others]
@@ -365,7 +364,7 @@ def test_many_episodes_leave_nothing() -> None:
     aio.run(main(40))
     aio.run(many(64, 64))
     assert leftovers() == running
-    aio.run(namespace.close_launcher())
+    aio.run(launcher_client.close_launcher())
     assert leftovers() == before
     assert launchers and not groups(launchers)
 

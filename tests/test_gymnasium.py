@@ -319,9 +319,9 @@ def test_every_string_is_in_the_space_and_nothing_else(space: TextSpace) -> None
 @pytest.mark.parametrize("kind", [TextSpace, ActionSpace])
 def test_samples_are_seeded_and_cheap(kind: type[TextSpace]) -> None:
     one, other = kind(seed=3), kind(seed=3)
-    begin = time.perf_counter()
+    begin = time.process_time()
     samples = [one.sample() for _ in range(200)]
-    assert (time.perf_counter() - begin) / 200 < 1e-3
+    assert (time.process_time() - begin) / 200 < 1e-3
     assert samples == [other.sample() for _ in range(200)]
     assert one.from_jsonable(json.loads(json.dumps(one.to_jsonable(samples)))) == samples
     assert all(sample in one for sample in samples) and len(set(samples)) > 100

@@ -18,7 +18,8 @@ from termgym.family import families
 from termgym.harbor.generated import is_generated
 from termgym.protocol import Command
 from termgym.sandbox import SandboxSpec
-from termgym.sandbox.namespace import NamespaceSandbox, close_launcher
+from termgym.launcher_client import close_launcher
+from termgym.sandbox.namespace import NamespaceSandbox
 from termgym.task import Check, File, Limits, Resources, Task
 
 Edit = Callable[[Path], object]

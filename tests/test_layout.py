@@ -17,6 +17,8 @@ ORDER = (
     ("task",),
     ("harbor", "family", "checks", "envs"),
     ("source",),
+    ("channel",),
+    ("launcher_client",),
     ("sandbox",),
     ("settle", "screen", "output"),
     ("terminal",),
@@ -27,7 +29,8 @@ ORDER = (
     ("trajectory", "plan"),
     ("rollout", "play"),
     ("report",),
-    ("evaluation", "progress", "doctor"),
+    ("catalog", "evaluation", "progress", "doctor"),
+    ("demo",),
     ("cli", "__main__"),
 )
 PLACE = {name: place for place, names in enumerate(ORDER) for name in names}

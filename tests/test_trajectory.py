@@ -19,7 +19,7 @@ from termgym.plan import Attempt, Plan
 from termgym.policy import Message, Reply
 from termgym.protocol import Action, Command
 from termgym.rollout import rollout, run_episode
-from termgym.sandbox.namespace import close_launcher, launcher
+from termgym.launcher_client import close_launcher, launcher
 from termgym.screen import Emulator, Screen
 from termgym.task import Check, Limits, Task
 from termgym.trajectory import Trajectory
@@ -222,6 +222,14 @@ def test_a_recording_replays_to_what_the_terminal_showed(tmp_path: Path) -> None
     emulator.feed("".join(text for _, code, text in events if code == "o").encode())
     assert "grüße 世界" in emulator.screen().text
     assert emulator.screen().text.rstrip() in done.turns[1].observation
+
+
+def test_a_recording_begins_with_what_was_there(tmp_path: Path) -> None:
+    before, after = Emulator(5, 20), Emulator(5, 20)
+    before.feed(b"one\r\n\r\nthree $ ")
+    Cast(tmp_path / "x.cast", before.screen()).close()
+    after.feed(json.loads((tmp_path / "x.cast").read_text().splitlines()[1])[2].encode())
+    assert after.screen() == before.screen()
 
 
 def test_a_character_that_comes_in_pieces_is_recorded_whole(tmp_path: Path) -> None:

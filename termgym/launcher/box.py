@@ -147,7 +147,7 @@ def make_folder(path: str) -> str:
 
 
 def bound_inotify() -> None:
-    """Leave some of inotify to the others: what all boxes hold counts against the user who made them (128 as a rule)."""
+    """Leave some of inotify to the others: what boxes hold counts against the user who made them, 128 as a rule."""
     try:
         with open("/proc/sys/user/max_inotify_instances", "w", encoding="utf-8") as file:
             file.write(INOTIFY_INSTANCES)

@@ -29,8 +29,8 @@ ETC = (
 # What the verifier's tools are (awk, which, cc are links through alternatives) or read at start, and may run code from:
 # pinned to the base's own, so that the agent's changes do not reach them.
 PINNED_ETC = (
-    "alternatives bash.bashrc emacs environment gdb gitconfig java-11-openjdk java-17-openjdk java-21-openjdk ld.so.cache "
-    "ld.so.conf ld.so.conf.d ld.so.preload magic magic.mime nsswitch.conf perl pki/tls/openssl.cnf profile profile.d "
+    "alternatives bash.bashrc emacs environment gdb gitconfig java-11-openjdk java-17-openjdk java-21-openjdk "
+    "ld.so.cache ld.so.conf ld.so.conf.d ld.so.preload magic magic.mime nsswitch.conf perl pki/tls/openssl.cnf profile profile.d "
     "python3 python3.11 python3.12 python3.13 R ssl/openssl.cnf vim"
 ).split()
 
@@ -125,7 +125,8 @@ def build_image_base(folder: str, lower: str) -> Base:
         os.mkdir(f"{skeleton}/{name}", 0o755)
     _write(skeleton, {name: WRITTEN[name] for name in ("etc/hostname", "etc/hosts")})
     pins = _build_pins(folder, [skeleton, lower])
-    return Base({"": [skeleton, lower]}, pins, {n: [_over(folder), f"{lower}/{n}"] for n in USERLAND if _is_folder(f"{lower}/{n}")})
+    trusted = {name: [_over(folder), f"{lower}/{name}"] for name in USERLAND if _is_folder(f"{lower}/{name}")}
+    return Base({"": [skeleton, lower]}, pins, trusted)
 
 
 def _build_pins(folder: str, layers: list[str]) -> str:

@@ -14,7 +14,6 @@ from termgym.errors import UnknownName
 from termgym.task import File, Resources
 
 MIB = 1 << 20
-MAX_OUTPUT_BYTES = 10 * MIB
 MAX_FILE_BYTES = 100 * MIB
 
 
@@ -70,7 +69,7 @@ class Sandbox(Protocol):
         stdin: bytes = b"",
         timeout_s: float = 60.0,
     ) -> ExecResult:
-        """Run a program to its end and return what it printed, each stream cut at `MAX_OUTPUT_BYTES`.
+        """Run a program to its end and return what it printed, each stream cut at 10 MiB.
 
         After `timeout_s` seconds its whole session is killed, inside too.
         """

@@ -5,45 +5,28 @@ name are the sandbox's own; root inside is nobody outside; processes, memory, CP
 filter denies what Docker's default denies. What it does not contain: an exploit of the shared kernel, and timing
 side channels. Hostile code wants a virtual machine or gVisor around it.
 
-The boxes are made by the launcher (termgym.launcher), a lean process of its own; here is its client. One launcher
-serves one event loop, and ends with this process however that ends.
+The launcher (termgym.launcher) makes the boxes; this is one box, from outside.
 """
 
 import asyncio
 import contextlib
-import json
 import os
 import signal
 import socket
 import stat
-import sys
-import sysconfig
-import time
-import weakref
-from collections.abc import Callable, Generator, Mapping, Sequence
-from itertools import count
-from pathlib import Path, PurePosixPath
-from typing import Any, TypeVar
+from collections.abc import Generator, Mapping, Sequence
+from pathlib import PurePosixPath
+from typing import Any
 
-import termgym
-from termgym.errors import SandboxDied, SandboxError, SandboxFileError, SandboxUnavailable
+from termgym.channel import Capture, Channel, ProgramError
+from termgym.errors import SandboxDied, SandboxError, SandboxFileError
 from termgym.launcher import linux
-from termgym.sandbox import (
-    MAX_FILE_BYTES,
-    MAX_OUTPUT_BYTES,
-    MIB,
-    ExecResult,
-    Pty,
-    SandboxSpec,
-)
+from termgym.launcher_client import Launcher, first, launcher
+from termgym.sandbox import MAX_FILE_BYTES, MIB, ExecResult, Pty, SandboxSpec
 from termgym.task import File
 
-T = TypeVar("T")
-START_TIMEOUT_S = 30.0
 SEAL_TIMEOUT_S = 10.0
 LINGER_S = 0.2
-_MAX_MESSAGE = 1 << 18
-_MAIN = "import sys; sys.path.insert(0, sys.argv.pop(1)); from launcher.serve import main; main()"
 
 ENV = {
     "HOME": "/root",
@@ -62,230 +45,6 @@ VERIFIER_ENV = {**ENV, "HOME": "/tests", "PYTHONSAFEPATH": "1", "PYTHONNOUSERSIT
 def new(spec: SandboxSpec) -> "NamespaceSandbox":
     """A sandbox of this kind, not yet started."""
     return NamespaceSandbox(spec)
-
-
-class ProgramError(SandboxError):
-    """Raised when a program that was to be started is not there or is not one: exit status 127 of a shell."""
-
-
-class Channel:
-    """Messages over a SOCK_SEQPACKET socket, in the running event loop.
-
-    Requests go out by `ask` and `send`; what comes in and answers none of them goes to `handle`.
-    """
-
-    def __init__(self, sock: socket.socket, handle: Callable[[dict[str, Any], list[int]], None]) -> None:
-        self.sock, self._handle = sock, handle
-        self._waiting: dict[int, asyncio.Future[tuple[dict[str, Any], list[int]]]] = {}
-        self._numbers = count(1)
-        self.closed = asyncio.Event()
-        sock.setblocking(False)
-        self._loop = asyncio.get_running_loop()
-        self._loop.add_reader(sock, self._receive)
-
-    async def ask(self, request: dict[str, Any], fds: Sequence[int] = ()) -> tuple[dict[str, Any], list[int]]:
-        """Send a request and wait for its answer, with the descriptors that came along."""
-        number = next(self._numbers)
-        future = self._waiting[number] = asyncio.get_running_loop().create_future()
-        try:
-            self.send({"id": number, **request}, fds)
-            reply, handed = await future
-        finally:
-            self._waiting.pop(number, None)
-        if "error" in reply:
-            raise ProgramError(reply["error"]) if reply.get("program") else SandboxError(reply["error"])
-        return reply, handed
-
-    def send(self, request: dict[str, Any], fds: Sequence[int] = ()) -> None:
-        """Send a request that has no answer.
-
-        Raises:
-            SandboxError: The request is larger than a message may be (arguments and environment: 256 KiB).
-            SandboxDied: The other end is gone.
-        """
-        data = json.dumps(request).encode()
-        if len(data) > _MAX_MESSAGE:
-            raise SandboxError(f"arguments and environment take {len(data)} bytes; at most {_MAX_MESSAGE} fit")
-        try:
-            socket.send_fds(self.sock, [data], fds)
-        except (OSError, ValueError) as error:
-            raise SandboxDied(f"the sandbox's processes are gone ({error})") from error
-
-    def _receive(self) -> None:
-        try:
-            message, fds = linux.receive(self.sock, _MAX_MESSAGE, 4)
-        except BlockingIOError:
-            return
-        except OSError:
-            message, fds = b"", []
-        if not message:
-            self.close()
-            return
-        reply = json.loads(message)
-        future = self._waiting.get(reply.get("id", 0))
-        if future is not None and not future.done():
-            future.set_result((reply, fds))
-        elif "id" in reply:  # whoever asked was cancelled
-            for fd in fds:
-                os.close(fd)
-        else:
-            self._handle(reply, fds)
-
-    def close(self) -> None:
-        """Stop listening; whoever waits for an answer is told that there will be none."""
-        if self.closed.is_set():
-            return
-        self.closed.set()
-        self._loop.remove_reader(self.sock)
-        self.sock.close()
-        for future in self._waiting.values():
-            if not future.done():
-                future.set_exception(SandboxDied("the sandbox's processes are gone"))
-        self._handle({"closed": True}, [])
-
-
-class Launcher:
-    """The launcher process of one event loop."""
-
-    def __init__(self, pid: int, channel: Channel, hello: dict[str, Any]) -> None:
-        self.pid, self.channel = pid, channel
-        self.users: str = hello["users"]
-        """How root inside maps: "range", "nobody" (the host's files show as nobody's), or "single"."""
-        self.cgroups: list[str] = hello["cgroups"]
-        """The cgroup controllers that bound a sandbox; rlimits stand in for those that are missing."""
-        self.owner: int = hello["owner"]
-        self.boxes = count(1)
-
-    async def close(self) -> None:
-        """End the process, and every sandbox with it."""
-        self.channel.close()
-        await _reap(self.pid)
-
-
-_launchers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Task[Launcher]] = weakref.WeakKeyDictionary()
-_inherited: list[object] = []
-
-
-async def launcher() -> Launcher:
-    """The launcher of the running loop, started on first use.
-
-    Raises:
-        SandboxUnavailable: This host does not allow what it needs; the message says what to change.
-    """
-    loop = asyncio.get_running_loop()
-    task = _launchers.get(loop)
-    if task is None or (
-        task.done() and (task.cancelled() or task.exception() or task.result().channel.closed.is_set())
-    ):
-        task = _launchers[loop] = loop.create_task(_start_launcher(task))
-    return await asyncio.shield(task)
-
-
-async def close_launcher() -> None:
-    """End the running loop's launcher, if it has one; the next sandbox starts another."""
-    task = _launchers.pop(asyncio.get_running_loop(), None)
-    if task is not None:
-        await (await task).close()
-
-
-def _forget_launchers() -> None:
-    """After a fork: the launchers are the parent's. Not closed, since that would reach into its event loops."""
-    for task in _launchers.values():
-        if task.done() and not task.cancelled() and not task.exception():
-            channel = task.result().channel
-            if not channel.closed.is_set():
-                os.close(channel.sock.detach())  # or else the launcher would outlive the parent by us
-    _inherited.extend(_launchers.items())
-    _launchers.clear()
-
-
-os.register_at_fork(after_in_child=_forget_launchers)
-
-
-async def _start_launcher(former: "asyncio.Task[Launcher] | None" = None) -> Launcher:
-    if former is not None and not former.cancelled() and not former.exception():
-        await _reap(former.result().pid)
-    _raise_descriptor_limit()
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    with theirs:
-        pid = _spawn_launcher(theirs.fileno())
-    hello: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
-    channel = Channel(ours, lambda message, _: None if hello.done() else hello.set_result(message))
-    answer = await _first(hello, channel, {"error": "the launcher ended before it was ready"})
-    if "error" in answer:
-        channel.close()
-        await _reap(pid)
-        raise SandboxUnavailable(explain(answer["error"]))
-    return Launcher(pid, channel, answer)
-
-
-def _spawn_launcher(fd: int) -> int:
-    """Start the process with our socket as its standard input, no environment, and in a session of its own."""
-    package = Path(termgym.__file__).parent
-    argv = [sys.executable, "-I", "-S", "-c", _MAIN, str(package), *sorted(_hidden(package))]
-    actions: list[tuple[Any, ...]] = [
-        (os.POSIX_SPAWN_DUP2, fd, 0),
-        (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
-    ]
-    return os.posix_spawn(sys.executable, argv, {}, file_actions=actions, setsid=True)
-
-
-async def _reap(pid: int) -> None:
-    """Wait until our child `pid` is gone; killed, if it takes its time."""
-    deadline = time.monotonic() + SEAL_TIMEOUT_S
-    with contextlib.suppress(ChildProcessError):  # somebody else's wait took it
-        while os.waitpid(pid, os.WNOHANG)[0] == 0:
-            if time.monotonic() > deadline:
-                os.kill(pid, signal.SIGKILL)
-            await asyncio.sleep(0.002)
-
-
-async def _first(future: "asyncio.Future[T]", channel: Channel, otherwise: T) -> T:
-    """The result of `future`, or `otherwise` if the channel closes first or nothing comes in time."""
-    closed = asyncio.ensure_future(channel.closed.wait())
-    await asyncio.wait([future, closed], timeout=START_TIMEOUT_S, return_when=asyncio.FIRST_COMPLETED)
-    closed.cancel()
-    return future.result() if future.done() else otherwise
-
-
-def explain(error: str) -> str:
-    """What to do about a launcher that could not start."""
-    advice = [f"this host does not let termgym make namespaces: {error}."]
-    for path, wrong, fix in (
-        (
-            "/proc/sys/kernel/apparmor_restrict_unprivileged_userns",
-            "1",
-            "sysctl kernel.apparmor_restrict_unprivileged_userns=0",
-        ),
-        ("/proc/sys/kernel/unprivileged_userns_clone", "0", "sysctl kernel.unprivileged_userns_clone=1"),
-        ("/proc/sys/user/max_user_namespaces", "0", "sysctl user.max_user_namespaces=10000"),
-    ):
-        with contextlib.suppress(OSError):
-            if Path(path).read_text().strip() == wrong:
-                advice.append(f"{path} is {wrong}: run `{fix}` as root.")
-    if len(advice) == 1:
-        advice.append(
-            "In a container, start it with `--security-opt seccomp=unconfined --security-opt systempaths=unconfined` "
-            "(Docker, Podman) or give the pod user namespaces (Kubernetes); on a host, Linux 5.12 or newer is needed."
-        )
-    advice.append('Or use another kind of sandbox, such as sandbox="docker", where there is one.')
-    return " ".join(advice)
-
-
-def _hidden(package: Path) -> set[str]:
-    """Where this Python keeps termgym, and with it the solutions to its tasks: nothing to show to an agent."""
-    paths = {str(package), sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}
-    return paths | ({sys.prefix} if sys.prefix != sys.base_prefix else set())
-
-
-def _raise_descriptor_limit() -> None:
-    """A sandbox with its terminal takes five descriptors; the usual soft limit of 1,024 is for select(2)'s sake."""
-    import resource
-
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != hard:
-        with contextlib.suppress(ValueError, OSError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 class NamespaceSandbox:
@@ -320,7 +79,7 @@ class NamespaceSandbox:
         with theirs:
             reply, handed = await self._launcher.channel.ask(self._request(), [theirs.fileno()])
         self._pid, (self._pidfd,) = reply["pid"], handed
-        message, fds = await _first(ready, self._channel, ({"error": "it ended before it was ready"}, []))
+        message, fds = await first(ready, self._channel, ({"error": "it ended before it was ready"}, []))
         if "error" in message:
             raise SandboxError(f"the sandbox could not start: {message['error']}")
         (self._root,) = fds
@@ -591,38 +350,3 @@ def _session_leader(master: int) -> int:
     from struct import unpack
 
     return unpack("i", ioctl(master, 0x5429, b"\0" * 4))[0]
-
-
-class Capture:
-    """A pipe read into memory as it fills, up to `MAX_OUTPUT_BYTES`; what comes after is read and dropped."""
-
-    def __init__(self) -> None:
-        self.reader, self.writer = os.pipe2(os.O_CLOEXEC)
-        os.set_blocking(self.reader, False)
-        self.data = bytearray()
-        loop = asyncio.get_running_loop()
-        self.done: asyncio.Future[None] = loop.create_future()
-        loop.add_reader(self.reader, self._read)
-
-    def _read(self) -> None:
-        try:
-            chunk = os.read(self.reader, 1 << 16)
-        except BlockingIOError:
-            return
-        if chunk:
-            self.data += chunk[: MAX_OUTPUT_BYTES - len(self.data)]
-        else:
-            asyncio.get_running_loop().remove_reader(self.reader)
-            self.done.set_result(None)
-
-    def close_writer(self) -> None:
-        """Close our copy of the writing end, so that the end of the last writer is the end of the data."""
-        os.close(self.writer)
-
-    def __enter__(self) -> "Capture":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        asyncio.get_running_loop().remove_reader(self.reader)
-        self.done.cancel()
-        os.close(self.reader)
