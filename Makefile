@@ -11,7 +11,7 @@ OLDEST := gymnasium==1.2.2
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: .venv/.installed  ## watch an agent work in a terminal
+demo: .venv/.installed  ## three policies on generated tasks in real sandboxes, and what each solved
 	@.venv/bin/python -m termgym demo
 
 check: lint types test  ## what a change must pass: lint, types, test
@@ -23,8 +23,8 @@ lint: .venv/.installed  ## ruff: rules and format
 types: .venv/.installed  ## pyright: strict on termgym, envs and policies
 	@PYRIGHT_PYTHON_IGNORE_WARNINGS=1 .venv/bin/pyright
 
-test: .venv/.installed  ## the tests that take less than a minute together
-	.venv/bin/python -m pytest $(ARGS)
+test: .venv/.installed  ## the tests that take about a minute together
+	.venv/bin/python -m pytest -n 2 $(ARGS)
 
 # pytest exits 5 where no test was selected.
 test-slow: .venv/.installed  ## the tests marked slow

@@ -161,7 +161,7 @@ OPENINGS = (
 ENDINGS = (
     "Mend it in place, for all inputs and not for the example alone: it will be tried on others, by every byte of the "
     "output and exit status 0. Change only the scripts that it runs; all other files in {folder} stay as they are.",
-    "It is going to be run on files that you have not seen, and must print just what is due and end with status 0. "
+    "The program will be run on files that you have not seen, and must print just what is due and end with status 0. "
     "Files in {folder} other than the scripts that {main} consists of must not change.",
 )
 

@@ -40,6 +40,7 @@ FORMATS = (
     Format('{{"time":"{at}Z","client":"{client}","route":"{route}","status":{status},"bytes":{size}}}',
            "-F'\"' ", "NF==17 && $17~/^:[0-9]+[}]$/", "substr($4,1,10)", "$8", "$12", "substr($17,2)+0", "null"),
 )  # fmt: skip
+COLUMNS = {1: ("requests",), 2: ("requests", "bytes"), 3: ("requests", "bytes")}
 SEPARATORS = {"\t": "a tab", ",": "a comma", ";": "a semicolon"}
 CLIENTS = "anouk bela chidi dara emeka fenna goran hana imre jorn kavita liam mei noor otto pilar rosa".split()
 ROUTES = "cart login search basket export avatar invite report token stock quote parcel label ledger feed map".split()
@@ -72,7 +73,7 @@ OLD_FORM = """ The .gz files have another form:
 
     {old_example}"""
 OUT = """\
-{report} (make its folder if there is none) is to list the {top} {key}s with the most {metric}, one per line, the most
+{report} (make its folder if there is none) is to list the {top} {key}s with the most requests, one per line, the most
 first. Equal ones stand in alphabetical order (plain byte order) of the {key}; that also decides who is in if there is
 a tie at the end of the list. The columns are separated by {separator}, without spaces, and the first line is a header
 with exactly these names: {header}. Nothing else is in the file."""
@@ -105,9 +106,6 @@ class Spec:
     new: Format
     old: Format
     key: str
-    columns: tuple[str, ...]
-    metric: str
-    """The column that ranks."""
     top: int
     first: datetime
     last: datetime
@@ -124,11 +122,11 @@ class Spec:
     def wants(self, hit: Hit) -> bool:
         """Whether the request counts."""
         inside = self.first <= hit.at < self.last + timedelta(days=1)
-        return hit.size is not None and (inside or self.level == 1)
+        return inside or self.level == 1
 
 
 Hits = list[tuple[str, Hit]]
-Table = dict[str, dict[str, int]]
+"""Host and request."""
 
 
 def generate(rng: Random, level: int) -> Draft:
@@ -153,13 +151,11 @@ def generate(rng: Random, level: int) -> Draft:
 
 
 def _spec(rng: Random, level: int) -> Spec:
-    (new, old), columns = rng.sample(FORMATS, 2), ("requests", "bytes")[:level]
-    key, first = rng.choice(("client", "route")), datetime(2021, 1, 1) + timedelta(days=rng.randrange(4000))
+    (new, old), key = rng.sample(FORMATS, 2), rng.choice(("client", "route"))
+    first = datetime(2021, 1, 1) + timedelta(days=rng.randrange(4000))
     folder, name = rng.choice(("", "out/", "reports/")), rng.choice(("top", "busiest", "summary", "usage"))
     return Spec(
         level, new, old if level == 3 else new, key,
-        columns=columns,
-        metric=rng.choice(columns),
         top=rng.randrange(3, 6),
         first=first,
         last=first + timedelta(days=rng.randrange(1, 4) if level == 3 else 0),
@@ -172,7 +168,7 @@ def _spec(rng: Random, level: int) -> Spec:
 
 
 def _hits(rng: Random, spec: Spec) -> Hits:
-    """(host, request) of all requests that count or might; ranks `top` and the next are tied."""
+    """All requests that count or might; ranks `top` and the next are tied."""
     clients = [f"{name}{rng.randrange(10, 99)}" for name in rng.sample(CLIENTS, 10)]
     routes = [f"/{word}/{rng.choice(ROUTES)}" for word in rng.sample(ROUTES, 10)]
     seconds = ((spec.last - spec.first).days + 3) * 86_400 - 3600
@@ -183,7 +179,7 @@ def _hits(rng: Random, spec: Spec) -> Hits:
         status = rng.choices((200, 204, 404, 500, 503), (8, 2, 2, 3, 1))[0]
         hits.append((rng.choice(spec.hosts), Hit(at, client, route, status, rng.randrange(200, 60_000))))
     table = _table(spec, hits)
-    ranked = sorted(table, key=lambda key: -table[key][spec.metric])
+    ranked = sorted(table, key=lambda key: -table[key][0])
     return [*hits, *_everywhere(rng, spec, hits, ranked[0]), *_tie(spec, hits, ranked[spec.top - 1 : spec.top + 1])]
 
 
@@ -198,32 +194,25 @@ def _everywhere(rng: Random, spec: Spec, hits: Hits, leader: str) -> Hits:
 def _tie(spec: Spec, hits: Hits, ranked: list[str]) -> Hits:
     """What the key just below the cut lacks to draw level with the one just above."""
     table, (upper, lower) = _table(spec, hits), ranked
-    missing = table[upper][spec.metric] - table[lower][spec.metric]
-    host, like = next((host, hit) for host, hit in hits if getattr(hit, spec.key) == lower and spec.wants(hit))
-    if spec.metric == "bytes":
-        return [(host, like._replace(size=missing))] if missing else []
-    return [(host, like)] * missing
+    like = next(one for one in hits if getattr(one[1], spec.key) == lower and spec.wants(one[1]))
+    return [like] * (table[upper][0] - table[lower][0])
 
 
-def _table(spec: Spec, hits: Hits) -> Table:
-    table: Table = {}
+def _table(spec: Spec, hits: Hits) -> dict[str, tuple[int, int]]:
+    """Key -> its number of requests and of bytes."""
+    sizes: dict[str, list[int]] = {}
     for _, hit in hits:
-        if spec.wants(hit):
-            row = table.setdefault(getattr(hit, spec.key), {"requests": 0, "bytes": 0})
-            row["requests"] += 1
-            row["bytes"] += hit.size or 0
-    return table
+        if hit.size is not None and spec.wants(hit):
+            sizes.setdefault(getattr(hit, spec.key), []).append(hit.size)
+    return {key: (len(all_), sum(all_)) for key, all_ in sizes.items()}
 
 
 def _report(spec: Spec, hits: Hits) -> str:
-    table = _table(spec, hits)
-    ranked = sorted(sorted(table), key=lambda key: -table[key][spec.metric])
-    rows = [
-        [spec.key, *spec.columns],
-        *([key, *(table[key][name] for name in spec.columns)] for key in ranked[: spec.top]),
-    ]
+    columns, table = COLUMNS[spec.level], _table(spec, hits)
+    ranked = sorted(table, key=lambda key: (-table[key][0], key))[: spec.top]
+    rows = [(spec.key, *columns), *((key, *table[key][: len(columns)]) for key in ranked)]
     if spec.level == 3:
-        rows.append(["TOTAL", *(sum(row[name] for row in table.values()) for name in spec.columns)])
+        rows.append(("TOTAL", *(sum(column) for column in zip(*table.values(), strict=True))))
     return "".join(spec.separator.join(map(str, row)) + "\n" for row in rows)
 
 
@@ -262,7 +251,7 @@ def _instruction(rng: Random, spec: Spec, hit: Hit) -> str:
         form=FORM + (OLD_FORM if spec.level == 3 else ""),
         out=OUT + (TOTAL if spec.level == 3 else ""),
     )
-    facts = {"log": spec.log("HOST" if spec.level == 3 else ""), "header": ", ".join((spec.key, *spec.columns))}
+    facts = {"log": spec.log("HOST" if spec.level == 3 else ""), "header": ", ".join((spec.key, *COLUMNS[spec.level]))}
     facts |= {"example": _line(spec.new, hit), "old_example": _line(spec.old, hit)}
     facts |= {"hosts": ", ".join(spec.hosts), "separator": SEPARATORS[spec.separator]}
     return text.format(**{**asdict(spec), **facts})
@@ -270,15 +259,15 @@ def _instruction(rng: Random, spec: Spec, hit: Hit) -> str:
 
 def _oracle(spec: Spec) -> tuple[str, ...]:
     log = spec.log("*" if spec.level == 3 else "")
-    tab, rank = spec.separator.replace("\t", "\\t"), spec.columns.index(spec.metric) + 2
+    tab = spec.separator.replace("\t", "\\t")
     values = f' "{tab}" '.join(("n[k]", "b[k]")[: spec.level])
     keys = [
         f"ls -lR {spec.root}; head -n 5 {spec.log(spec.hosts[0])}; mkdir -p {spec.report.rpartition('/')[0]}\n",
         f"cat {log}{f' {log}.1' if spec.level > 1 else ''} | {_extract(spec, spec.new)} > /tmp/hits\n",
         f"zcat {log}.2.gz | {_extract(spec, spec.old)} >> /tmp/hits\n",
-        f"printf '{tab.join((spec.key, *spec.columns))}\\n' > {spec.report}\n",
+        f"printf '{tab.join((spec.key, *COLUMNS[spec.level]))}\\n' > {spec.report}\n",
         f"awk '{{n[$1]++; b[$1]+=$2}} END {{for (k in n) print k \"{tab}\" {values}}}' /tmp/hits > /tmp/rows\n",
-        f"LC_ALL=C sort -t $'{tab}' -k{rank},{rank}nr -k1,1 /tmp/rows | head -n {spec.top} >> {spec.report}\n",
+        f"LC_ALL=C sort -t $'{tab}' -k2,2nr -k1,1 /tmp/rows | head -n {spec.top} >> {spec.report}\n",
         f'awk \'{{b+=$2}} END {{OFS="{tab}"; print "TOTAL", NR, b}}\' /tmp/hits >> {spec.report}\n',
         f"cat {spec.report}\n",
     ]

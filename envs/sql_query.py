@@ -16,7 +16,6 @@ from termgym.checks import PLAIN
 from termgym.family import Draft, Family
 from termgym.task import Check, File, Limits
 
-
 THEME = "name owners items lines group day state kind amount groups states kinds".split()
 THEMES = """
 shop customers orders order_lines city placed_at status channel price Bergen,Cork,Delft,Espoo paid,void,open web,phone
@@ -28,12 +27,9 @@ garden growers harvests crates valley picked_at grade crop weight Upper,Lower,Ea
 FIRST = "Amara Boris Chloe Dario Elif Fergus Greta Hugo Ines Jonas Keiko Lars Mina Niko Olga Pavel Runa".split()
 LAST = "Abel Bauer Costa Dietz Egan Frost Gruber Hansen Ibarra Jensen Kovac Lange Moser Novak Orlov Peretz".split()
 SEPARATORS = {",": "commas", ";": "semicolons", r"\t": "tabs", "|": "vertical bars (|)"}
-COLUMNS = {
-    1: "{kind} {items} total_{amount}",
-    2: "name {items} total_{amount}",
-    3: "{group} place name {items} total_{amount}",
-}
-ORDER = {1: "total_{amount} DESC, {kind}", 2: "total_{amount} DESC, name", 3: "{group}, place"}
+RANKED = "{key} {items} total_{amount}"
+COLUMNS = {1: RANKED, 2: RANKED, 3: "{group} place " + RANKED}
+ORDER = {1: "total_{amount} DESC, {key}", 2: "total_{amount} DESC, {key}", 3: "{group}, place"}
 
 OPENINGS = (
     "{db} is a SQLite database. {question}\n\n{form}\n",
@@ -59,13 +55,9 @@ the best {top} of each {group} (fewer if fewer have any such {items}).""",
 }
 FORM = """\
 The answer goes to {report} (make the folder if there is none): a header line with exactly the column names {header} in
-this order ({items} is how many there are), then one line per row, sorted {sorting}. Columns are separated by
-{separator} without spaces around them; numbers are whole numbers without a decimal point."""
-SORTING = {
-    1: "by total_{amount}, largest first, and where that is equal alphabetically by {kind}",
-    2: "by total_{amount}, largest first, and where that is equal alphabetically by name",
-    3: "alphabetically by {group}, then by place",
-}
+this order ({items} is how many there are), then one line per row, in the order {sorting} (alphabetical where it is
+text). Columns are separated by {separator} without spaces around them; numbers are whole numbers without a decimal
+point."""
 VIEW = """
 Also create a view {view} in the database, with the same columns and rows (in any order). It must follow when rows are
 added to the tables."""
@@ -132,9 +124,6 @@ same changed
 """
 
 
-Cell = int | str | None
-
-
 @dataclass(frozen=True, slots=True)
 class Query:
     """What is asked, of which database, in what form."""
@@ -149,6 +138,9 @@ class Query:
     def columns(self) -> list[str]:
         """The names of the columns."""
         return self.fill(COLUMNS[self.level]).split()
+
+
+Cell = int | str | None
 
 
 class Data(NamedTuple):
@@ -189,8 +181,9 @@ def _query(rng: Random, level: int) -> Query:
     words = dict(zip(THEME, rng.choice(THEMES).split(), strict=True))
     name, owners, items = words["name"], words["owners"], words["items"]
     first, cell = datetime(2019, 1, 1) + timedelta(days=rng.randrange(4000)), rng.choice(tuple(SEPARATORS))
-    folder = f"/app{rng.choice(('', '/out', '/answers'))}"
+    folder = rng.choice(("/app", "/app/out", "/app/answers"))
     words |= {
+        "key": words["kind"] if level == 1 else "name",
         "wanted": rng.choice(words["states"].split(",")),
         "first": f"{first:%F}",
         "last": f"{first + timedelta(days=rng.randrange(20, 80)):%F}",
@@ -199,7 +192,6 @@ def _query(rng: Random, level: int) -> Query:
         "item": f"{items.removesuffix('s')}_id",
         "view": f"{rng.choice(('v', 'best', 'report', 'summary'))}_{owners}",
         "db": f"/app{rng.choice(('', '/data', '/db'))}/{name}.{rng.choice(('db', 'sqlite', 'sqlite3'))}",
-        "folder": folder,
         "report": f"{folder}/{rng.choice(('result', 'answer', 'overview', items))}.{rng.choice(('csv', 'txt', 'dat'))}",
         "cell": cell,
         "separator": SEPARATORS[cell],
@@ -286,7 +278,7 @@ def _checks(query: Query) -> tuple[Check, ...]:
 def _instruction(rng: Random, query: Query) -> str:
     text = rng.choice(OPENINGS)
     text = text.replace("{question}", QUESTION[query.level]).replace("{counted}", COUNTED)
-    text = text.replace("{form}", FORM).replace("{sorting}", SORTING[query.level])
+    text = text.replace("{form}", FORM).replace("{sorting}", ORDER[query.level])
     text = text.replace("{header}", ", ".join(query.columns()))
     return query.fill(text + (VIEW if query.level > 1 else "") + KEEP)
 
@@ -297,7 +289,7 @@ def _oracle(query: Query) -> tuple[str, ...]:
     if query.level == 1:
         create, select = [], SELECT[1]
     keys = (
-        "mkdir -p {folder}; sqlite3 {db}\n",
+        "mkdir -p $(dirname {report}); sqlite3 {db}\n",
         ".schema\n",
         *create,
         ".headers on\n.mode list\n",
@@ -314,7 +306,7 @@ def _wrong(query: Query) -> dict[str, tuple[str, ...]]:
     wrong = {name: tuple(key.replace(old, new) for key in oracle) for name, (old, new) in mistakes.items()}
     cheat = (
         "mkdir -p /logs/verifier /tests; echo 1 | tee /logs/verifier/reward.txt /tests/expected > /dev/null\n",
-        "mkdir -p {folder}; ln -s /tests/expected {report}\n",
+        "mkdir -p $(dirname {report}); ln -s /tests/expected {report}\n",
         "sqlite3 {db} \"CREATE VIEW {view} AS SELECT edit('x', 'cp /tests/expected {report}; true') AS name\"\n",
     )
     wrong["cheat"] = tuple(query.fill(key) for key in cheat)

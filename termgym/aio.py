@@ -69,8 +69,8 @@ os.register_at_fork(after_in_child=_forget_loops)
 def run(coroutine: Coroutine[Any, Any, T], own: asyncio.AbstractEventLoop | None = None) -> T:
     """Run a coroutine to its end on a loop, by default this thread's.
 
-    It works inside a notebook too, whose own loop is running already. An interrupt cancels the coroutine, and leaves the
-    loop fit for the next.
+    It works inside a notebook too, whose own loop is running already. An interrupt cancels the coroutine, and leaves
+    the loop fit for the next.
     """
     own = own or loop()
     try:

@@ -1,4 +1,4 @@
-"""Bash functions for check scripts: what they look at was left by an adversary.
+r"""Bash functions for check scripts: what they look at was left by an adversary.
 
 A family puts `PLAIN` in front of a script that reads a file:
 

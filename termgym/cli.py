@@ -38,7 +38,7 @@ class Commands(TyperGroup):
             _stop(UNAVAILABLE, str(error))
         except TaskError as error:
             _stop(WRONG_USAGE, str(error))
-        except TermgymError as error:
+        except (TermgymError, OSError) as error:
             _stop(FAILED, str(error))
         except (KeyboardInterrupt, asyncio.CancelledError):
             _stop(INTERRUPTED, "interrupted")

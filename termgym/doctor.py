@@ -14,8 +14,8 @@ from rich.table import Table
 
 from termgym.errors import SandboxUnavailable, TermgymError
 from termgym.family import families
-from termgym.sandbox import SandboxSpec, new_sandbox, sandbox_kinds
 from termgym.launcher_client import close_launcher, launcher
+from termgym.sandbox import SandboxSpec, new_sandbox, sandbox_kinds
 from termgym.source import missing
 from termgym.terminal import Settled, Terminal
 

@@ -63,7 +63,7 @@ class Timings:
 
 
 class Episode:
-    """One attempt at one task. `reset` once, `step` until a turn has ended, `finish` for the verdict, `close` always."""
+    """One attempt at one task: `reset` once, `step` until a turn ended, `finish` for the verdict, `close` always."""
 
     def __init__(self, task: Task, config: EpisodeConfig | None = None, limits: Limits | None = None) -> None:
         """`limits` stand in for the task's own."""

@@ -13,14 +13,15 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import aclosing
 from pathlib import Path
+from typing import TextIO
 
 from termgym.aio import Loop
 from termgym.episode import EpisodeConfig
 from termgym.errors import TaskError
+from termgym.launcher_client import close_launcher
 from termgym.plan import Attempt
 from termgym.report import Report
 from termgym.rollout import rollout
-from termgym.launcher_client import close_launcher
 from termgym.trajectory import Trajectory
 
 
@@ -34,7 +35,7 @@ class Evaluation:
             TaskError: Another run has used it.
         """
         self.folder, self.episodes = folder, folder / "episodes.jsonl"
-        if self.episodes.exists():
+        if self.episodes.exists() and self.episodes.stat().st_size:
             raise TaskError(f"{folder} holds the episodes of another run; name another folder")
         folder.mkdir(parents=True, exist_ok=True)
         self.report = Report()
@@ -60,19 +61,19 @@ class Evaluation:
         begin = time.monotonic()
         trajectories = rollout(attempts, concurrency=concurrency, config=config, casts=self.cast_of, on_turn=on_turn)
 
-        async def gather() -> None:
+        async def gather(file: TextIO) -> None:
             try:
                 async with aclosing(trajectories):
                     async for trajectory in trajectories:
-                        self._add(trajectory)
+                        self._add(trajectory, file)
                         if on_end:
                             on_end(trajectory)
             finally:
                 await close_launcher()
 
         try:
-            with asyncio.Runner(loop_factory=Loop) as runner:
-                runner.run(gather())
+            with self.episodes.open("a", encoding="utf-8") as file, asyncio.Runner(loop_factory=Loop) as runner:
+                runner.run(gather(file))
         finally:
             self.report.wall_s += time.monotonic() - begin
             summary = json.dumps(self.report.to_dict(), indent=2)
@@ -82,9 +83,9 @@ class Evaluation:
         """Where the recording of an attempt goes."""
         return self.folder / "casts" / f"{attempt.task.id.replace('/', '_')}-{attempt.number}.cast"
 
-    def _add(self, trajectory: Trajectory) -> None:
-        with self.episodes.open("a", encoding="utf-8") as file:
-            file.write(trajectory.to_json() + "\n")
+    def _add(self, trajectory: Trajectory, file: TextIO) -> None:
+        file.write(trajectory.to_json() + "\n")
+        file.flush()
         self.report.add(trajectory)
         if surprise := surprise_of(trajectory):
             self.surprises.append(surprise)

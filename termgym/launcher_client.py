@@ -64,7 +64,7 @@ async def launcher() -> Launcher:
     loop = asyncio.get_running_loop()
     starting: asyncio.Task[Launcher] | None = getattr(loop, _ATTRIBUTE, None)
     if starting is None or _is_over(starting):
-        starting = loop.create_task(_start())
+        starting = loop.create_task(_start(starting))
         setattr(loop, _ATTRIBUTE, starting)
     return await asyncio.shield(starting)
 
@@ -75,7 +75,8 @@ async def close_launcher() -> None:
     starting: asyncio.Task[Launcher] | None = getattr(loop, _ATTRIBUTE, None)
     setattr(loop, _ATTRIBUTE, None)
     if starting is not None:
-        await (await starting).close()
+        with contextlib.suppress(SandboxUnavailable):  # it never came up
+            await (await starting).close()
 
 
 def _is_over(starting: "asyncio.Task[Launcher]") -> bool:
@@ -96,7 +97,9 @@ def _forget_launchers() -> None:
 os.register_at_fork(after_in_child=_forget_launchers)
 
 
-async def _start() -> Launcher:
+async def _start(former: "asyncio.Task[Launcher] | None" = None) -> Launcher:
+    if former is not None and not former.cancelled() and former.exception() is None:
+        await _reap(former.result().pid)  # killed: unless it is gone, the next one takes its cgroups for in use
     _raise_descriptor_limit()
     _reap_ended()
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)

@@ -15,9 +15,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from termgym.episode import Episode
+from termgym.launcher_client import close_launcher
 from termgym.outcome import Outcome
 from termgym.sandbox import Pty
-from termgym.launcher_client import close_launcher
 from termgym.task import Task
 from termgym.terminal import SHELL
 from termgym.verifier import Verdict

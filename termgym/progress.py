@@ -17,7 +17,7 @@ class Progress:
         """`episodes` is how many there will be."""
         console = Console(stderr=True)
         text = "{task.fields[solved]} solved, {task.fields[failed]} failed, {task.fields[invalid]} invalid"
-        columns = (TextColumn("{task.description}"), BarColumn(20), MofNCompleteColumn(), TextColumn(text))
+        columns = (TextColumn("{task.description}"), BarColumn(12), MofNCompleteColumn(), TextColumn(text))
         rate = TextColumn("{task.fields[rate]:.0f} steps/s")
         disable = not (shown and console.is_terminal)
         self._line = Line(*columns, rate, TimeElapsedColumn(), console=console, transient=True, disable=disable)

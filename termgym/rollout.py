@@ -61,7 +61,10 @@ async def run_episode(
     cast: Path | None = None,
     on_turn: Callable[[], object] | None = None,
 ) -> Trajectory:
-    """Run one episode to its end, and close it. A sandbox, set-up or verifier that fails makes it an invalid one.
+    """Run one episode to its end, and close it.
+
+    A sandbox, a set-up or a verifier that fails makes it an invalid one, and so does the system: descriptors that ran
+    out, or a server that a policy cannot reach.
 
     Raises:
         SandboxUnavailable: This host cannot run such sandboxes: no other episode would do better.
@@ -77,7 +80,7 @@ async def run_episode(
             await episode.close()
     except (SandboxUnavailable, UnknownName):
         raise
-    except TermgymError as error:
+    except (TermgymError, OSError) as error:
         outcome, verdict, failure = _invalid(error), None, str(error)
     return Trajectory(
         task=task.id,
@@ -96,8 +99,8 @@ async def run_episode(
     )
 
 
-def _invalid(error: TermgymError) -> Outcome:
-    return Outcome.INFRA_ERROR if isinstance(error, TaskError) else outcome_of(error)
+def _invalid(error: TermgymError | OSError) -> Outcome:
+    return Outcome.INFRA_ERROR if isinstance(error, TaskError | OSError) else outcome_of(error)
 
 
 @dataclass(slots=True)

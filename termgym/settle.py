@@ -9,6 +9,7 @@ It needs the right to trace what runs inside: true for sandboxes that this user 
 engine as root; elsewhere `Foreground.look` says UNKNOWN, and silence has to do.
 """
 
+import errno
 import os
 import platform
 import struct
@@ -134,8 +135,8 @@ class Foreground:
             ours = [self._is_terminal(tid, fd) for fd in fds]
         except PermissionError:
             raise
-        except (OSError, ValueError):
-            return State.BUSY  # it went on while we looked
+        except (OSError, ValueError, IndexError):
+            return State.BUSY  # it went on while we looked, or lies to us
         if not any(ours):
             return State.BUSY
         return State.TIMED if moment < _MOMENT_S else State.WAITING if all(ours) else State.MIXED
@@ -211,8 +212,12 @@ def _read(path: str) -> bytes:
 
 
 def _memory(tid: int, address: int, size: int) -> bytes:
+    """`size` bytes of the process's memory. What it holds, and whether it is there, is the agent's to say."""
     fd = os.open(f"/proc/{tid}/mem", os.O_RDONLY | os.O_CLOEXEC)
     try:
-        return os.pread(fd, size, address)
+        data = os.pread(fd, size, address)
     finally:
         os.close(fd)
+    if len(data) < size:
+        raise OSError(errno.EFAULT, "the memory ends there")
+    return data

@@ -59,12 +59,13 @@ class Check:
     name: str
     script: str
     """A program with a `#!` line, or a bash script. It runs as root in the verifier's sandbox with the agent's files in
-    place, the base's own tools, and /tests its working directory; it must not run what the agent wrote."""
+    place, the base's own tools, and /tests its working directory. It must not run what the agent wrote, nor let a tool
+    do so: git runs the hooks and filters of the repository that it is in. Status 126 and 127 are a broken verifier."""
     weight: float = 1.0
     """Its share of a dense reward, relative to the other checks."""
     run: str = ""
-    """A bash script to run first, in a fork of the agent's sandbox where it may run what the agent wrote. `script` finds
-    what it printed and its exit status in /tests/runs/NAME/stdout, stderr and status."""
+    """A bash script to run first, in a fork of the agent's sandbox, where it may run what the agent wrote. `script`
+    finds what it printed and its exit status in /tests/runs/NAME/stdout, stderr and status."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from fcntl import ioctl
 
+from termgym.errors import SandboxDied
 from termgym.keys import encode
 from termgym.launcher import linux
 from termgym.output import Output, limit
@@ -33,6 +34,7 @@ DEAF_S = 0.03
 QUIET_S = {State.MIXED: 0.05, State.TIMED: 0.25, State.UNKNOWN: 0.05}
 """Silence that stands in for the kernel's word where there is none, or where a program waits for more than keys."""
 BARRIER_S = 0.05
+MAX_UNREAD_REPLIES = 1 << 12
 READ_BYTES = 1 << 12
 """At a time: 64 KiB of hostile escape sequences can take the emulator 0.4 s, and others wait in the same loop."""
 _TIOCGPTPEER = 0x5441
@@ -60,9 +62,9 @@ class Terminal:
     def __init__(self, pty: Pty, rows: int = ROWS, cols: int = COLS) -> None:
         """Take over a PTY in the running event loop; `open` is the usual way."""
         self._master, self._shell = pty.master, pty.pid
+        self._pidfd = _watch(pty)
         self._loop = asyncio.get_running_loop()
         self._slave = ioctl(self._master, _TIOCGPTPEER, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC)
-        self._pidfd = linux.pidfd_open(pty.pid) if pty.pid else -1
         self._foreground = Foreground(self._master, self._slave, pty.init)
         self._emulator = Emulator(rows, cols, self._reply)
         self._output = Output(self._emulator)
@@ -167,6 +169,7 @@ class Terminal:
         typed_at = steady_at = time.monotonic()
         last, poll_s = State.BUSY, FIRST_POLL_S
         while not self.exited:
+            looked_at = time.monotonic()
             sight, now = self._foreground.look(), time.monotonic()
             if sight.state is not last:
                 last, steady_at = sight.state, now
@@ -177,7 +180,7 @@ class Terminal:
             if now >= deadline:
                 return Settled.DEADLINE
             await self._nap(min(poll_s, deadline - now))
-            poll_s = min(SLOWEST_POLL_S, max(FIRST_POLL_S, (now - typed_at) / 8))
+            poll_s = min(SLOWEST_POLL_S, max(FIRST_POLL_S, (now - typed_at) / 8, 4 * (now - looked_at)))
         await self._drain()
         return Settled.EXITED
 
@@ -206,12 +209,19 @@ class Terminal:
         come late, the emulator takes it for a sequence that shows nothing.
         """
         self._barrier = b"\x1b]7777;%d\x1b\\" % secrets.randbits(63)
-        try:
-            os.write(self._slave, self._barrier)
-        except OSError:
-            self._barrier = b""
-            return self._cooked() is None
         until = time.monotonic() + BARRIER_S
+        rest = self._barrier
+        while rest:
+            try:
+                rest = rest[os.write(self._slave, rest) :]
+            except BlockingIOError:  # its queue is full; a mark once begun must be ended
+                if len(rest) == len(self._barrier) and time.monotonic() > until:
+                    self._barrier = b""
+                    return False
+                await self._nap(FIRST_POLL_S)
+            except OSError:
+                self._barrier = b""
+                return self._cooked() is None
         while self._barrier and (left_s := until - time.monotonic()) > 0:
             await self._nap(left_s)
         passed = not self._barrier  # the reader has cut it out
@@ -275,8 +285,9 @@ class Terminal:
             self._loop.remove_writer(self._master)
 
     def _reply(self, answer: bytes) -> None:
-        """The emulator answers a program's question."""
-        self._write(answer)
+        """The emulator answers a program's question, unless it asks without reading the answers."""
+        if len(self._pending) < MAX_UNREAD_REPLIES:
+            self._write(answer)
 
     # Bytes in.
 
@@ -335,3 +346,14 @@ class Terminal:
         while last != self._output.count:
             last = self._output.count
             await asyncio.sleep(FIRST_POLL_S)
+
+
+def _watch(pty: Pty) -> int:
+    """A descriptor that tells when the shell ends; -1 where its process cannot be seen."""
+    if not pty.pid:
+        return -1
+    try:
+        return linux.pidfd_open(pty.pid)
+    except ProcessLookupError as error:
+        os.close(pty.master)
+        raise SandboxDied("the shell ended as it began") from error

@@ -21,6 +21,7 @@ RUN_TIMEOUT_S = 10.0
 """For a `Check.run`: the agent's program may hang, and then has failed."""
 RUN_OUTPUT_BYTES = 1 << 20
 REWARD_BYTES = 1 << 16
+PYTEST_CONFIGS = ("pytest.ini", "pytest.toml", "pyproject.toml", "tox.ini", "setup.cfg")
 _SHELL = "#!/bin/bash\n"
 _BROKEN = (126, 127)  # a shell's "not executable" and "not found"
 
@@ -135,6 +136,8 @@ async def _run(check: Check, fork: Sandbox) -> ExecResult:
 
 async def _harbor(task: Task, judge: Sandbox, deadline: float) -> Verdict:
     judge.put({"/tests/test.sh": File(task.tests["test.sh"].content, 0o755), "/logs/verifier/.keep": File(b"")})
+    if not any(name in task.tests for name in PYTEST_CONFIGS):
+        judge.put({"/tests/pytest.ini": File(b"")})  # or pytest would go up to / for one, and load the agent's conftest
     result = await _exec(judge, "/tests/test.sh", "tests/test.sh", task.workdir, deadline)
     output = (result.stdout + result.stderr)[-2000:].decode(errors="replace")
     for name, read in (("reward.json", _read_json), ("reward.txt", _read_text)):

@@ -113,6 +113,12 @@ def test_wrong_usage_is_one_line_and_status_2(args: str, says: str, tmp_path: Pa
     assert says in done.stderr and done.stderr.startswith("termgym: ") and done.stderr.count("\n") == 1
 
 
+def test_a_folder_that_cannot_be_made_is_status_1_and_one_line(task: str, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    done = call("eval", "--policy", "idle", "--task", task, "--out", str(tmp_path / "file" / "out"))
+    assert done.exit_code == 1 and done.stderr.startswith("termgym: ") and done.stderr.count("\n") == 1
+
+
 # Running.
 
 
@@ -184,7 +190,7 @@ def test_an_interrupt_keeps_what_ended_and_leaves_nothing(task: str, tmp_path: P
         tmp_path / "quick"
     )
     process = subprocess.Popen([*MAIN, *args, "--task", str(quick)], stderr=subprocess.PIPE, text=True, env=ENV)
-    wait_until(lambda: (out / "episodes.jsonl").exists())
+    wait_until(lambda: (out / "episodes.jsonl").exists() and lines(out / "episodes.jsonl") != [])
     (launcher,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate(timeout=20)

@@ -16,7 +16,7 @@ from termgym.source import missing
 from termgym.task import DOMAINS, Task
 from termgym.verifier import Verdict
 
-SEEDS = (0, 1, 2)
+SEEDS = (0, pytest.param(1, marks=pytest.mark.slow), pytest.param(2, marks=pytest.mark.slow))
 NAMES = sorted(families())
 CASES = [(name, seed, level) for name in NAMES for seed in SEEDS for level in range(1, families()[name].levels + 1)]
 VERIFY_S = 2.0
@@ -81,7 +81,7 @@ def test_the_instruction_names_every_path_that_is_checked(name: str, seed: int, 
     instruction = task.instruction
     for check in task.checks:
         for path in re.findall(r"/(?:app|srv|etc|var|opt|home|root)/[\w./-]*[\w-]", check.script + check.run):
-            parts = path.split("/")
+            parts = re.sub(r"-(wal|shm|journal)$", "", path).split("/")  # sqlite's own companions of a file
             named = ["/".join(parts[: end + 1]) for end in range(len(parts), 1, -1)]
             assert any(one in instruction for one in named if one), (
                 f"{check.name} looks at {path}, of which nobody was told"

@@ -16,9 +16,9 @@ import pytest
 from termgym.errors import SandboxUnavailable, TaskError
 from termgym.family import families
 from termgym.harbor.generated import is_generated
+from termgym.launcher_client import close_launcher
 from termgym.protocol import Command
 from termgym.sandbox import SandboxSpec
-from termgym.launcher_client import close_launcher
 from termgym.sandbox.namespace import NamespaceSandbox
 from termgym.task import Check, File, Limits, Resources, Task
 

@@ -14,12 +14,12 @@ import pytest
 
 from termgym.cast import Cast
 from termgym.errors import TaskError
+from termgym.launcher_client import close_launcher, launcher
 from termgym.outcome import Outcome
 from termgym.plan import Attempt, Plan
 from termgym.policy import Message, Reply
 from termgym.protocol import Action, Command
 from termgym.rollout import rollout, run_episode
-from termgym.launcher_client import close_launcher, launcher
 from termgym.screen import Emulator, Screen
 from termgym.task import Check, Limits, Task
 from termgym.trajectory import Trajectory
@@ -127,11 +127,19 @@ def test_a_set_up_that_fails_makes_it_invalid() -> None:
 
 def test_a_sandbox_that_dies_makes_it_invalid() -> None:
     async def kill() -> None:
-        os.kill(_launcher_pid(), signal.SIGKILL)
+        os.kill((await launcher()).pid, signal.SIGKILL)
 
     done = run(run_episode(Attempt(TASK, lambda *_: Acting(kill, Reply(said("echo yes > answer\n"))))))
     assert (done.outcome, done.dense) == (Outcome.INFRA_ERROR, None)
     assert done.error
+
+
+def test_a_server_out_of_reach_makes_it_invalid() -> None:
+    async def fail() -> None:
+        raise ConnectionRefusedError("no server")
+
+    done = run(run_episode(Attempt(TASK, lambda *_: Acting(fail, Reply("")))))
+    assert (done.outcome, done.error) == (Outcome.INFRA_ERROR, "no server")
 
 
 def test_a_policy_that_fails_is_no_record_and_leaves_nothing() -> None:
@@ -191,17 +199,9 @@ def test_leaving_a_rollout_closes_every_sandbox() -> None:
     assert running and not left
 
 
-def _launcher_pid() -> int:
-    """The launcher that this process has started."""
-    children = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()
-    (pid,) = (pid for pid in children if "termgym-launcher".startswith(Path(f"/proc/{pid}/comm").read_text().strip()))
-    return int(pid)
-
-
 async def _boxes() -> list[int]:
     """The sandboxes that are alive."""
-    await launcher()
-    pid = _launcher_pid()
+    pid = (await launcher()).pid
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 

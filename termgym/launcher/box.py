@@ -35,7 +35,7 @@ NAMESPACES = (
 CAPABILITIES = sum(1 << number for number in (0, 1, 3, 4, 5, 6, 7, 8, 10, 13, 18, 27, 29, 31))
 LAST_CAPABILITY = 40
 
-# Those that a program may set, put back to their defaults: what this process ignores must not be ignored by what it starts.
+# Put back to their defaults for each program: what this process ignores must not be ignored by what it starts.
 SIGNALS = set(range(1, 32)) - {signal.SIGKILL, signal.SIGSTOP}
 
 NOT_A_PROGRAM = (errno.ENOENT, errno.EACCES, errno.ENOEXEC, errno.ENOTDIR, errno.ELOOP)

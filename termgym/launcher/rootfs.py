@@ -22,16 +22,16 @@ VAR = ("cache", "lib", "lib/misc", "log", "mail", "spool", "tmp")
 ETC = (
     "alternatives ca-certificates.conf debian_version dpkg fonts gai.conf inputrc issue java-17-openjdk ld.so.cache "
     "ld.so.conf ld.so.conf.d locale.alias login.defs magic magic.mime mime.types nanorc netconfig nsswitch.conf "
-    "os-release pam.conf pam.d perl protocols python3 python3.11 python3.12 python3.13 rpc security services shells skel ssl/certs "
-    "ssl/openssl.cnf terminfo vim"
+    "os-release pam.conf pam.d perl protocols python3 python3.11 python3.12 python3.13 rpc security services shells "
+    "skel ssl/certs ssl/openssl.cnf terminfo vim"
 ).split()
 
 # What the verifier's tools are (awk, which, cc are links through alternatives) or read at start, and may run code from:
 # pinned to the base's own, so that the agent's changes do not reach them.
 PINNED_ETC = (
     "alternatives bash.bashrc emacs environment gdb gitconfig java-11-openjdk java-17-openjdk java-21-openjdk "
-    "ld.so.cache ld.so.conf ld.so.conf.d ld.so.preload magic magic.mime nsswitch.conf perl pki/tls/openssl.cnf profile profile.d "
-    "python3 python3.11 python3.12 python3.13 R ssl/openssl.cnf vim"
+    "ld.so.cache ld.so.conf ld.so.conf.d ld.so.preload magic magic.mime nsswitch.conf perl pki/tls/openssl.cnf profile "
+    "profile.d python3 python3.11 python3.12 python3.13 R ssl/openssl.cnf vim"
 ).split()
 
 WRITTEN = {

@@ -26,7 +26,7 @@ class Users:
 
     As root we map a range of ids that belong to nobody, and show the base through the same map (an idmapped mount),
     so that its files are root's inside. Without privileges there is one id, our own; the base's files are then
-    nobody's inside: readable, and replaceable, since their folders are merged with ours.
+    nobody's inside: readable, and not to be changed below /usr but in /usr/local.
     """
 
     def __init__(self) -> None:
