@@ -7,10 +7,7 @@ Compare rows with each other rather than with those of another machine.
 import argparse
 import json
 import os
-import select
-import signal
 import sys
-import termios
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -20,11 +17,12 @@ from pathlib import Path
 import gymnasium as gym
 import report
 from naive_docker import Container, Unavailable, require
+from plain_bash import ENV, PlainBash
 from report import Row, Samples
 
 from termgym import aio, launcher_client
 from termgym.episode import Episode
-from termgym.sandbox import SandboxSpec, namespace, new_sandbox
+from termgym.sandbox import SandboxSpec, new_sandbox
 from termgym.task import Check, File, Limits, Task
 from termgym.terminal import Terminal
 
@@ -38,40 +36,12 @@ TASK = Task(
     limits=Limits(turns=0, wall_s=0),
 )
 PYTHON_TASK = replace(TASK, checks=(Check("said", PYTHON_CHECK),))
-FLOOR_ENV = {**namespace.ENV, "HOME": "/nonexistent", "PS1": "$ "}
 STEPS = 20
 DURATION_S = 5.0
 """As the longest wait: every step must end long before."""
 
 
 # The floor: bash and Python with nothing of ours.
-
-
-class PlainBash:
-    """Bash on a PTY, without a sandbox."""
-
-    def __init__(self, *options: str) -> None:
-        self.master, slave = os.openpty()
-        termios.tcsetwinsize(slave, (40, 160))
-        opened = [(os.POSIX_SPAWN_OPEN, 0, os.ttyname(slave), os.O_RDWR, 0)]
-        copied = [(os.POSIX_SPAWN_DUP2, 0, fd) for fd in (1, 2)]
-        argv = ["/bin/bash", *options]
-        self.pid = os.posix_spawn(argv[0], argv, FLOOR_ENV, file_actions=[*opened, *copied], setsid=True)
-        os.close(slave)
-
-    def until_prompt(self) -> bytes:
-        """What is printed up to the next prompt."""
-        data = b""
-        while not data.endswith((b"$ ", b"# ")):
-            assert select.select([self.master], [], [], 10)[0], f"no prompt after {data!r}"
-            data += os.read(self.master, 4096)
-        return data
-
-    def close(self) -> None:
-        """Hang up."""
-        os.kill(self.pid, signal.SIGKILL)
-        os.close(self.master)
-        os.waitpid(self.pid, 0)
 
 
 def plain_bash(samples: Samples) -> None:
@@ -95,15 +65,25 @@ def interpreter(samples: Samples) -> None:
     """The start and end of a Python that does nothing: the least that a check in Python costs."""
     argv = ["/usr/bin/python3", "-I", "-c", "pass"]
     with samples.time("python"):
-        _, status = os.waitpid(os.posix_spawn(argv[0], argv, FLOOR_ENV), 0)
+        _, status = os.waitpid(os.posix_spawn(argv[0], argv, ENV), 0)
     assert status == 0
 
 
 # Ours.
 
 
+def rest() -> None:
+    """Let the kernel come to rest before a measurement that makes a sandbox.
+
+    Some of its locks are free again within milliseconds of their last use, and take ten of them later: no row is to
+    profit from the one before it.
+    """
+    time.sleep(0.03)
+
+
 def cold(samples: Samples) -> None:
     """A sandbox from nothing to the first prompt, with no task in it."""
+    rest()
 
     async def start() -> None:
         sandbox = new_sandbox("namespace", SandboxSpec())
@@ -127,6 +107,7 @@ def action(keystrokes: str, done: bool = False) -> str:
 
 def steps(samples: Samples, env: gym.Env[str, str]) -> None:
     """A reset, steps, and a close while the shell is alive."""
+    rest()
     with samples.time("reset"):
         env.reset()
     for row, act in (("step", action("echo hi\n")), ("step /bin/echo", action("/bin/echo hi\n"))) * STEPS:
@@ -145,6 +126,7 @@ def verify(samples: Samples) -> None:
         episode = Episode(task)
         await episode.reset()
         await episode.step(action("echo hi > out.txt\n"))
+        rest()
         with samples.time(row):
             _, verdict = await episode.finish()
         await episode.close()
@@ -156,6 +138,7 @@ def verify(samples: Samples) -> None:
 
 def episode(samples: Samples, env: gym.Env[str, str]) -> None:
     """A whole episode through Gymnasium: five echo turns, the last of which says that the task is done."""
+    rest()
     reward = terminated = None
     with samples.time("episode"):
         env.reset()

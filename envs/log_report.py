@@ -83,7 +83,7 @@ After the list comes one more line, with TOTAL in place of the {key} and the sum
 READ = """\
 plain {report} 65536 || exit 1
 got=$(tr '\\0' '?' <{report}) want=$(cat expected)
-first() {{ cut -d $'{cell}' -f 1 | sort; }}
+shape() {{ head -n 1 <<<"$1"; tr -dc '{cell}\\n' <<<"$1"; }}
 """
 
 
@@ -137,8 +137,9 @@ def generate(rng: Random, level: int) -> Draft:
     return Draft(
         instruction=_instruction(rng, spec, hits[0][1]),
         checks=(
-            Check("names", f'{read}[ "$(first <<<"$got")" = "$(first <<<"$want")" ]\n'),
-            Check("numbers", f'{read}[ "$(sort <<<"$got")" = "$(sort <<<"$want")" ]\n', 2),
+            Check("form", f'{read}[ "$(shape "$got")" = "$(shape "$want")" ]\n'),
+            Check("leader", f'{read}[ "$(head -n 2 <<<"$got")" = "$(head -n 2 <<<"$want")" ]\n'),
+            Check("rows", f'{read}[ "$(sort <<<"$got")" = "$(sort <<<"$want")" ]\n', 2),
             Check("whole", f'{read}[ "$got" = "$want" ]\n', 2),
         ),
         oracle=_oracle(spec),

@@ -243,7 +243,8 @@ def _instruction(rng: Random, plan: Plan) -> str:
         *([NO_DATE] if plan.level > 2 else []),
     ]
     bullet = rng.choice(("", "- "))
-    return "\n\n".join([rng.choice(OPENINGS), *(bullet + rule for rule in rules), ""]).format(
+    text = "\n\n".join([rng.choice(OPENINGS), *(bullet + rule for rule in rules)])
+    return f"{text}\n".format(
         folder=plan.folder, ext=plan.ext, label=plan.label, sep=plan.sep, written=written, shape=shape, when=when,
         old=plan.name("harbour", when), new=plan.path(day, "harbour").removesuffix(f".{plan.ext}"),
         second=plan.number.format(2), third=plan.number.format(3), never=plan.notations[0].write(2011, 2, 30),

@@ -98,13 +98,13 @@ SETUP = "set -e\nmkdir -p $(dirname {db})\nsqlite3 -batch -init /dev/null {db} <
 REPORT = """\
 plain {report} 65536 || exit 1
 got=$(tr '\\0' '?' <{report}) want=$(cat expected)
+shape() {{ head -n 1 <<<"$1"; tr -dc '{cell}\\n' <<<"$1"; }}
 """
 COPY = """\
 # Makes $copy a copy of the database, and `ask` a sqlite3 that runs nothing but SQL, within bounds.
-plain {db} 8388608 || exit 1
-copy=$(mktemp -d /tests/db.XXXXXX)/db
-cp {db} "$copy" || exit 1
-if plain {db}-wal 8388608; then cp {db}-wal "$copy-wal"; fi
+db={db} copy=$(mktemp -d /tests/db.XXXXXX)/db
+plain "$db" 8388608 && cp "$db" "$copy" || exit 1
+if plain "$db-wal" 8388608; then cp "$db-wal" "$copy-wal"; fi
 ask() {{
   (ulimit -v 524288 -f 65536; timeout 5 sqlite3 -batch -safe -init /dev/null -separator $'{cell}' \\
     -cmd 'PRAGMA trusted_schema=OFF; PRAGMA temp_store=MEMORY' "$copy" "$1") 2>/dev/null |
@@ -267,6 +267,7 @@ def _checks(query: Query) -> tuple[Check, ...]:
     report, copy = PLAIN + query.fill(REPORT), PLAIN + query.fill(COPY)
     viewed = VIEWED.replace("{columns}", ", ".join(query.columns()))
     checks = (
+        Check("form", f'{report}[ "$(shape "$got")" = "$(shape "$want")" ]\n'),
         Check("rows", f'{report}[ "$(sort <<<"$got")" = "$(sort <<<"$want")" ]\n', 2),
         Check("whole", f'{report}[ "$got" = "$want" ]\n', 2),
         Check("tables-kept", copy + query.fill(TABLES), 0.5),

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import socket
+from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import count
 from typing import Any
@@ -19,6 +20,13 @@ class ProgramError(SandboxError):
     """Raised when a program that was to be started is not there or is not one: exit status 127 of a shell."""
 
 
+class _Socket(socket.socket):
+    """A socket that goes quietly with the event loop that it belongs to: a thread's, say, that nobody could close."""
+
+    def __del__(self) -> None:
+        self.close()
+
+
 class Channel:
     """Messages over a SOCK_SEQPACKET socket, in the running event loop.
 
@@ -26,13 +34,14 @@ class Channel:
     """
 
     def __init__(self, sock: socket.socket, handle: Callable[[dict[str, Any], list[int]], None]) -> None:
-        self.sock, self._handle = sock, handle
+        self.sock, self._handle = _Socket(fileno=sock.detach()), handle
         self._waiting: dict[int, asyncio.Future[tuple[dict[str, Any], list[int]]]] = {}
         self._numbers = count(1)
+        self._outgoing: deque[tuple[bytes, Sequence[int]]] = deque()
         self.closed = asyncio.Event()
-        sock.setblocking(False)
+        self.sock.setblocking(False)
         self._loop = asyncio.get_running_loop()
-        self._loop.add_reader(sock, self._receive)
+        self._loop.add_reader(self.sock, self._receive)
 
     async def ask(self, request: dict[str, Any], fds: Sequence[int] = ()) -> tuple[dict[str, Any], list[int]]:
         """Send a request and wait for its answer, with the descriptors that came along."""
@@ -57,10 +66,23 @@ class Channel:
         data = json.dumps(request).encode()
         if len(data) > _MAX_MESSAGE:
             raise SandboxError(f"arguments and environment take {len(data)} bytes; at most {_MAX_MESSAGE} fit")
+        if self.closed.is_set():
+            raise SandboxDied("the sandbox's processes are gone")
+        self._outgoing.append((data, fds))
+        self._flush()
+
+    def _flush(self) -> None:
+        """Send what waits, as far as the socket takes it."""
         try:
-            socket.send_fds(self.sock, [data], fds)
-        except (OSError, ValueError) as error:
-            raise SandboxDied(f"the sandbox's processes are gone ({error})") from error
+            while self._outgoing:
+                socket.send_fds(self.sock, [self._outgoing[0][0]], self._outgoing[0][1])
+                self._outgoing.popleft()
+        except BlockingIOError:
+            self._loop.add_writer(self.sock, self._flush)
+        except OSError:
+            self.close()
+        else:
+            self._loop.remove_writer(self.sock)
 
     def _receive(self) -> None:
         try:
@@ -88,6 +110,7 @@ class Channel:
             return
         self.closed.set()
         self._loop.remove_reader(self.sock)
+        self._loop.remove_writer(self.sock)
         self.sock.close()
         for future in self._waiting.values():
             if not future.done():

@@ -139,13 +139,12 @@ async def _reap(pid: int) -> None:
 
 
 def _reap_ended() -> None:
-    for pid in list(_ended):
-        try:
-            gone = os.waitpid(pid, os.WNOHANG)[0] == pid
-        except ChildProcessError:
-            gone = True
-        if gone:
-            _ended.remove(pid)
+    running: list[int] = []
+    with contextlib.suppress(IndexError):  # other threads take from the same list
+        while pid := _ended.pop():
+            with contextlib.suppress(ChildProcessError):
+                running += [pid] if os.waitpid(pid, os.WNOHANG)[0] == 0 else []
+    _ended.extend(running)
 
 
 async def first(future: "asyncio.Future[T]", channel: Channel, otherwise: T) -> T:

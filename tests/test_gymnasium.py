@@ -494,7 +494,7 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.parametrize("state", ["fresh", "used"])
+@pytest.mark.parametrize("state", [pytest.param("fresh", marks=pytest.mark.slow), "used"])
 def test_async_vectors_work_or_say_that_they_cannot(state: str, tmp_path: Path) -> None:
     script = tmp_path / "vectors.py"
     script.write_text(ASYNC)

@@ -260,6 +260,7 @@ def test_fuzz(kind: str) -> None:
     assert rounds > 50 and all(s._ANSWER.fullmatch(answer) for answer in answers)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "flood",
     [

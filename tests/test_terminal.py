@@ -205,7 +205,7 @@ def _spin(until: float) -> None:
         pass
 
 
-@pytest.mark.parametrize("spinners", [0, 4])
+@pytest.mark.parametrize("spinners", [0, pytest.param(4, marks=pytest.mark.slow)])
 def test_no_output_is_missed(spinners: int) -> None:
     """A step that has settled has it all: nothing more is printed in the next moments."""
     steps = [
