@@ -113,8 +113,7 @@ def steps(samples: Samples, env: gym.Env[str, str]) -> None:
     for row, act in (("step", action("echo hi\n")), ("step /bin/echo", action("/bin/echo hi\n"))) * STEPS:
         with samples.time(row):
             observation, _, _, _, info = env.step(act)
-        assert "\nhi\n" in observation, observation
-        assert info["settled"] == ["prompt"], info
+        assert info["settled"] == ["prompt"] and "\nhi\n" in observation, (info, observation)
     with samples.time("close"):
         env.close()
 
