@@ -51,8 +51,8 @@ SIOCSIFFLAGS, IFF_UP = 0x8914, 0x1
 class Plan:
     """What one box is to be: the launcher's reading of a `create` request."""
 
-    def __init__(self, request: dict[str, object], base: Base, layers: list[int], tmpfs: int) -> None:
-        self.base, self.layers, self.tmpfs = base, layers, tmpfs
+    def __init__(self, request: dict[str, object], base: Base, layers: list[int], tmpfs: int, doors: list[int]) -> None:
+        self.base, self.layers, self.tmpfs, self.doors = base, layers, tmpfs, doors
         self.verify = bool(request.get("verify"))
         self.rlimits: dict[str, int] = request["rlimits"]  # type: ignore[assignment]
 
@@ -62,7 +62,10 @@ def live(plan: Plan, control: socket.socket, go: int) -> None:
     status = 1
     try:
         sys.path.clear()  # from here on its folders are the agent's to fill
-        if os.read(go, 1):  # the user map is written, the cgroup joined
+        for door in plan.doors:
+            os.write(door, b"0")
+            os.close(door)
+        if os.read(go, 1):  # the user map is written
             become_root()
             root = enter(plan)
             harden(plan.rlimits)

@@ -125,6 +125,8 @@ class Launcher:
         limits = Limits(request["pids"], request["memory"], request["cpus"])  # type: ignore[arg-type]
         parent = self._open(request["parent"])  # type: ignore[arg-type]
         below = [parent, *parent.layers] if parent else []
+        group = self.cgroups.take(limits)
+        doors, inside = self.cgroups.doors(group)
         tmpfs = linux.tmpfs(
             {"mode": "755", "uid": str(self.users.start), "gid": str(self.users.start), "size": str(request["disk"]),
              "nr_inodes": str(request["inodes"])}
@@ -134,22 +136,21 @@ class Launcher:
         pid = -1
         try:
             layers += map(self._copy, below)
-            plan = Plan(request, self.bases[image], layers, tmpfs)
-            pid = linux.clone(NAMESPACES)
+            plan = Plan(request, self.bases[image], layers, tmpfs, doors)
+            pid = linux.clone(NAMESPACES, *inside)
             if pid == 0:
                 _be_first(plan, control, wait)
             self.users.map(pid)
-            group = self.cgroups.take(limits)
-            self.cgroups.attach(group, pid)
             mounts = os.open(f"/proc/{pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
             os.write(go, b"g")
         except OSError:
             if pid > 0:
                 os.kill(pid, signal.SIGKILL)
             os.close(tmpfs)
+            self.cgroups.give(group, limits)
             raise
         finally:
-            for fd in (wait, go, *layers):
+            for fd in (wait, go, *layers, *doors, *inside):
                 os.close(fd)
         self.boxes[number] = Box(pid, mounts, tmpfs, below, group, limits)
         return pid
@@ -284,7 +285,7 @@ def _be_first(plan: Plan, control: int, go: int) -> None:
     """What the clone does: it must never come back as a second launcher."""
     try:
         os.dup2(0, 2)
-        _close_all_but(control, go, plan.tmpfs, *plan.layers)
+        _close_all_but(control, go, plan.tmpfs, *plan.layers, *plan.doors)
         live(plan, socket.socket(fileno=control), go)
     finally:
         os._exit(1)
