@@ -23,6 +23,8 @@ _LINEAR = re.compile(
 )
 # All that `clear`, `reset` and ^L send.
 _CLEAR = re.compile(rb"(?:\x1b\[(?:1;1)?H(?:\x1b\[0?J|\x1b\[2J)|\x1bc)(?:\x1b\[3J)?")
+# Printable ASCII and line ends, with bash's switching of bracketed paste around a command.
+_PLAIN = re.compile(rb"(?:[ -~]++|\r\n(?:\x1b\[\?2004l\r)?|\x1b\[\?2004h)*+")
 _ALTERNATE = re.compile(rb"\x1b\[\?[0-9;]*(?:47|1047|1049)[hl]")
 _UP = re.compile(rb"\x1b\[([0-9]*)A")
 _MAX_UPS = 4096  # each costs some microseconds
@@ -100,6 +102,8 @@ def render_output(before: str, data: bytes, cols: int, *, rows: int = 40, column
         None when the output is not linear, that is when it depends on where on the screen it was printed:
         alternate screen, cursor addressing, scroll regions, moves above the first line, anything unknown.
     """
+    if (plain := _plain(before, data, cols, column)) is not None:
+        return plain
     if _ALTERNATE.search(data):
         return None
     *_, end = [0, *(clear.end() for clear in _CLEAR.finditer(data))]
@@ -112,6 +116,18 @@ def render_output(before: str, data: bytes, cols: int, *, rows: int = 40, column
     if column is not None:
         scratch.feed(b"\x1b[%dG" % (column + 1))
     return _replay(scratch, data)
+
+
+def _plain(before: str, data: bytes, cols: int, column: int | None) -> str | None:
+    """The same without an emulator, in a tenth of the time, for output as plain as that of most commands; else None."""
+    column = len(before) if column is None else column
+    if column < len(before) or not before.isascii() or not _PLAIN.fullmatch(data):
+        return None
+    printed = data.replace(b"\x1b[?2004l\r", b"").replace(b"\x1b[?2004h", b"").decode()
+    lines = (before.ljust(column) + printed).split("\r\n")
+    if max(map(len, lines)) >= cols:
+        return None
+    return "\n".join([line.rstrip(" ") for line in lines]).rstrip("\n")
 
 
 def limit(text: str, max_bytes: int = 10_000, dropped: int = 0) -> str:

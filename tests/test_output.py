@@ -12,6 +12,7 @@ import time
 
 import pytest
 
+from termgym import output
 from termgym.output import KEEP, Output, limit, render_output
 from termgym.screen import Emulator
 
@@ -290,3 +291,20 @@ def test_limit_cuts_at_characters(max_bytes: int) -> None:
 def test_limit_counts_what_was_dropped_before() -> None:
     assert limit("abcdef", 100, dropped=7) == "abc\n[... 7 bytes left out ...]\ndef"
     assert limit("abcdef", 2, dropped=7) == "a\n[... 11 bytes left out ...]\nf"
+
+
+def test_the_plain_path_gives_what_the_emulator_gives(monkeypatch: pytest.MonkeyPatch) -> None:
+    pieces = [b"ls -l", b"\r\n", b"\x1b[?2004h", b"\r\n\x1b[?2004l\r", b"   ", b"x" * 30, b"# ", b"~{}"]
+    rng = random.Random(7)
+    taken = 0
+    for _ in range(400):
+        data = b"".join(rng.choice(pieces) for _ in range(rng.randrange(12)))
+        before, cols = "root@box:~#"[: rng.randrange(12)].rstrip(), 80
+        column = rng.choice([None, len(before), len(before) + 1])
+        fast = output._plain(before, data, cols, column)
+        with monkeypatch.context() as patch:
+            patch.setattr(output, "_plain", lambda *_: None)
+            slow = render_output(before, data, cols, column=column)
+        taken += fast is not None
+        assert fast in (None, slow), (before, data, column)
+    assert taken > 200
