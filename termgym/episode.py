@@ -5,20 +5,23 @@ rollout engine uses it as it is.
 """
 
 import time
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from termgym.errors import SandboxDied, SandboxError, TaskError, VerifierError
+from termgym.metrics import Metrics
 from termgym.outcome import Outcome
+from termgym.pool import Order, SandboxPool, Warm, dispose, make, open_shell
 from termgym.protocol import Action, Parsed, first_prompt, next_prompt, parse
-from termgym.sandbox import Sandbox, SandboxSpec, new_sandbox
+from termgym.sandbox import Sandbox, SandboxSpec
 from termgym.task import Limits, Task
 from termgym.terminal import COLS, ROWS, Settled, Terminal
 from termgym.verifier import Verdict, verify
 
-PROMPT_TIMEOUT_S = 10.0
 SETUP_TIMEOUT_S = 120.0
+READ_BY_SHELLS = ("/root/", "/etc/", "/usr/", "/bin/", "/lib")
+"""Where a login shell looks as it starts: its profiles, readline's settings, terminfo, programs, libraries."""
 PHASES = ("create", "reset", "step", "verify", "close")
 
 
@@ -51,31 +54,42 @@ class Timings:
     """Seconds spent in each phase, in total."""
 
     seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(PHASES, 0.0))
+    metrics: Metrics | None = None
+    """Where each duration is noted, too."""
 
-    @asynccontextmanager
-    async def phase(self, name: str) -> AsyncGenerator[None]:
+    @contextmanager
+    def phase(self, name: str) -> Generator[None]:
         """Add the time of the body to phase `name`."""
         begin = time.perf_counter()
         try:
             yield
         finally:
-            self.seconds[name] += time.perf_counter() - begin
+            elapsed = time.perf_counter() - begin
+            self.seconds[name] += elapsed
+            if self.metrics:
+                self.metrics.time(name, elapsed)
 
 
 class Episode:
     """One attempt at one task: `reset` once, `step` until a turn ended, `finish` for the verdict, `close` always."""
 
-    def __init__(self, task: Task, config: EpisodeConfig | None = None, limits: Limits | None = None) -> None:
-        """`limits` stand in for the task's own."""
+    def __init__(
+        self,
+        task: Task,
+        config: EpisodeConfig | None = None,
+        limits: Limits | None = None,
+        pool: SandboxPool | None = None,
+    ) -> None:
+        """`limits` stand in for the task's own; `pool` is where the sandbox comes from, else a new one is made."""
         self.task, self.config, self.limits = task, config or EpisodeConfig(), limits or task.limits
-        self.timings = Timings()
+        self._pool = pool
+        self.timings = Timings(metrics=pool.metrics if pool else None)
         self.turns = self.tokens = 0
         self.command_s = 0.0
         """Seconds spent waiting for the terminal."""
         self.reason: Outcome | None = None
         """Why it ended, before the verdict: FAILED stands for the agent's own word that it is done."""
-        self._sandbox: Sandbox | None = None
-        self._terminal: Terminal | None = None
+        self._warm: Warm | None = None
         self._deadline = float("inf")
         self._claimed = False
 
@@ -87,19 +101,22 @@ class Episode:
             TaskError: The task's set-up script failed.
         """
         try:
-            async with self.timings.phase("create"):
+            with self.timings.phase("create"):
                 await self._create()
-            async with self.timings.phase("reset"):
+            with self.timings.phase("reset"):
                 return await self._lay_out()
         except BaseException:
             await self.close()
             raise
 
     async def _create(self) -> None:
-        task = self.task
+        self._warm = await (self._pool.acquire(self._order) if self._pool else make(self._order))
+
+    @property
+    def _order(self) -> Order:
+        task, config = self.task, self.config
         spec = SandboxSpec(task.image, task.workdir, task.env, task.resources)
-        self._sandbox = new_sandbox(self.config.sandbox, spec)
-        await self._sandbox.start()
+        return Order(spec, config.sandbox, not _shapes_shell(task), config.rows, config.cols)
 
     async def _lay_out(self) -> str:
         self.sandbox.put(self.task.files)
@@ -108,25 +125,26 @@ class Episode:
             if result.returncode != 0:
                 shown = (result.stdout + result.stderr)[-2000:].decode(errors="replace")
                 raise TaskError(f"the set-up script of {self.task.id} failed with {result.returncode}: {shown}")
-        self._terminal = await Terminal.open(self.sandbox, rows=self.config.rows, cols=self.config.cols)
-        await self._terminal.ready(PROMPT_TIMEOUT_S)
+        if self._warm and not self._warm.terminal:
+            terminal = await open_shell(self.sandbox, self.config.rows, self.config.cols)
+            self._warm = Warm(self.sandbox, terminal)
         if self.limits.wall_s:
             self._deadline = time.monotonic() + self.limits.wall_s
-        return first_prompt(self.task.instruction, self._terminal.screen().text)
+        return first_prompt(self.task.instruction, self.terminal.screen().text)
 
     @property
     def sandbox(self) -> Sandbox:
         """The sandbox of this episode; there is one from `reset` to `close`."""
-        if self._sandbox is None:
+        if self._warm is None:
             raise SandboxDied("the episode has no sandbox: it is not reset yet, or closed")
-        return self._sandbox
+        return self._warm.sandbox
 
     @property
     def terminal(self) -> Terminal:
         """The terminal of this episode; there is one from `reset` to `close`."""
-        if self._terminal is None:
+        if self._warm is None or self._warm.terminal is None:
             raise SandboxDied("the episode has no terminal: it is not reset yet, or closed")
-        return self._terminal
+        return self._warm.terminal
 
     async def step(self, text: str) -> Turn:
         """Take one action, as the JSON text that a policy wrote. Never raises for what the text says."""
@@ -134,7 +152,7 @@ class Episode:
 
     async def take(self, parsed: Parsed) -> Turn:
         """Take one parsed action: type its commands, each until it has settled, and look."""
-        async with self.timings.phase("step"):
+        with self.timings.phase("step"):
             self.turns += 1
             self.terminal.mark()
             settled = await self._type(parsed.action) if parsed.action else ()
@@ -185,19 +203,24 @@ class Episode:
             VerifierError: The verifier gave no result.
             SandboxError: The sandbox failed.
         """
-        async with self.timings.phase("verify"):
+        with self.timings.phase("verify"):
             task = replace(self.task, limits=replace(self.task.limits, verifier_s=self.limits.verifier_s))
             verdict = await verify(task, self.sandbox)
         return Outcome.SOLVED if verdict.binary else self.reason or Outcome.FAILED, verdict
 
     async def close(self) -> None:
-        """Drop the terminal and the sandbox. Closing twice is allowed."""
-        async with self.timings.phase("close"):
-            if self._terminal is not None:
-                self._terminal.close()
-            if self._sandbox is not None:
-                await self._sandbox.close()
-            self._terminal = self._sandbox = None
+        """Drop the terminal and the sandbox, by the pool in the background if there is one. Twice is allowed."""
+        warm, self._warm = self._warm, None
+        with self.timings.phase("close"):
+            if warm and self._pool:
+                self._pool.release(warm)
+            elif warm:
+                await dispose(warm)
+
+
+def _shapes_shell(task: Task) -> bool:
+    """Whether a shell that was there before the task's files could differ from one that starts among them."""
+    return bool(task.setup or task.env) or any(path.startswith(READ_BY_SHELLS) for path in task.files)
 
 
 def outcome_of(error: Exception) -> Outcome:

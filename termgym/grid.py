@@ -1,7 +1,7 @@
 """`TerminalGrid-v0`: a terminal task for ordinary networks: the screen as arrays, one key a step."""
 
 from collections.abc import Sequence
-from typing import Any, SupportsFloat
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -9,7 +9,9 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from termgym.env import EpisodeEnv
+from termgym.episode import Episode
 from termgym.protocol import Action, Command, Parsed
+from termgym.setting import Setting
 from termgym.source import Wanted
 
 Grid = dict[str, Any]  # of NDArray; Gymnasium types the values of a Dict space no further
@@ -32,6 +34,69 @@ episode.
 """
 
 
+class GridInterface:
+    """Arrays out, keys in: see `TerminalGridEnv`."""
+
+    def __init__(self, rows: int, cols: int, duration_s: float) -> None:
+        """`duration_s` is for how many seconds a key's effect is waited for, at the most."""
+        self.rows, self.cols, self.duration_s = rows, cols, duration_s
+
+    @property
+    def observation_space(self) -> spaces.Dict:
+        """Characters, attributes, the cursor, and the instruction."""
+        last = np.array([self.rows - 1, self.cols - 1], np.int32)
+        return spaces.Dict(
+            {
+                "chars": spaces.Box(0, 0x10FFFF, (self.rows, self.cols), np.int32),
+                "attributes": spaces.Box(0, 0xFFFF, (self.rows, self.cols), np.uint16),
+                "cursor": spaces.Box(np.zeros_like(last), last, dtype=np.int32),
+                "instruction": spaces.Box(0, 255, (INSTRUCTION_BYTES,), np.uint8),
+            }
+        )
+
+    @property
+    def action_space(self) -> spaces.Discrete:
+        """Indices into `KEYS`."""
+        return spaces.Discrete(len(KEYS))
+
+    def parse(self, action: int | np.int64) -> Parsed:
+        """See `Interface`.
+
+        Raises:
+            InvalidAction: `action` is no index into `KEYS`.
+        """
+        if not self.action_space.contains(action):
+            raise gym.error.InvalidAction(f"{action!r} is not an action: they are 0 to {len(KEYS) - 1}")
+        return Parsed(self._batch(KEYS[action]), "", ())
+
+    def _batch(self, key: str) -> Action:
+        if key == SUBMIT:
+            return Action(task_complete=True)
+        return Action(commands=(Command("" if key == WAIT else key, self.duration_s),))
+
+    def observe(self, episode: Episode, text: str) -> Grid:
+        """See `Interface`."""
+        emulator = episode.terminal.emulator
+        chars, attributes = emulator.cells()
+        return {
+            "chars": chars,
+            "attributes": attributes,
+            "cursor": np.array(emulator.cursor, np.int32),
+            "instruction": encoded(episode.task.instruction),
+        }
+
+    def nothing(self) -> Grid:
+        """See `Interface`."""
+        return {name: np.zeros(space.shape or (), space.dtype) for name, space in self.observation_space.items()}
+
+    @classmethod
+    def of(cls, duration_s: float, options: dict[str, Any]) -> tuple["GridInterface", Setting]:
+        """The interface and the setting by an environment's options, with the defaults of this one."""
+        limits: dict[str, float] = {"turns": TURNS, **(options.pop("limits", None) or {})}
+        setting = Setting.of(**options, limits=limits, confirm=False)
+        return cls(setting.config.rows, setting.config.cols, duration_s), setting
+
+
 class TerminalGridEnv(EpisodeEnv[Grid, int | np.int64]):
     """A terminal task, a key at a time. Observations are arrays, the reward is the verifier's.
 
@@ -51,64 +116,19 @@ class TerminalGridEnv(EpisodeEnv[Grid, int | np.int64]):
         task: Wanted | Sequence[Wanted] | None = None,
         *,
         duration_s: float = 0.5,
-        limits: dict[str, float] | None = None,
+        render_mode: str | None = None,
         **options: Any,
     ) -> None:
-        """See `EpisodeEnv`, save for `confirm`: one `SUBMIT` is enough.
+        """See `TerminalEnv`, save for `confirm`: one `SUBMIT` is enough.
 
         Args:
             task: As there.
             duration_s: Seconds that a key's effect is waited for, at the most.
-            limits: As there; the limit on turns, each of which is one key here, is 1000 unless it is given.
-            options: The rest of them.
+            render_mode: As there.
+            options: As there; the limit on turns, each of which is one key here, is 1000 unless it is given.
         """
-        super().__init__(task, limits={"turns": TURNS, **(limits or {})}, confirm=False, **options)
-        self._duration_s = duration_s
-        self._instruction = np.zeros(INSTRUCTION_BYTES, np.uint8)
-        rows, cols = self._config.rows, self._config.cols
-        last = np.array([rows - 1, cols - 1], np.int32)
-        self.observation_space = spaces.Dict(
-            {
-                "chars": spaces.Box(0, 0x10FFFF, (rows, cols), np.int32),
-                "attributes": spaces.Box(0, 0xFFFF, (rows, cols), np.uint16),
-                "cursor": spaces.Box(np.zeros_like(last), last, dtype=np.int32),
-                "instruction": spaces.Box(0, 255, (INSTRUCTION_BYTES,), np.uint8),
-            }
-        )
-        self.action_space = spaces.Discrete(len(KEYS))
-
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Grid, dict[str, Any]]:
-        """Begin an episode; `options={"task": ...}` says which task, for this one."""
-        _, info = self._begin(seed, options)
-        self._instruction = encoded(info["instruction"])
-        return self._observe(), info
-
-    def step(self, action: int | np.int64) -> tuple[Grid, SupportsFloat, bool, bool, dict[str, Any]]:
-        """Type one key.
-
-        Raises:
-            InvalidAction: `action` is no index into `KEYS`.
-        """
-        if not self.action_space.contains(action):
-            raise gym.error.InvalidAction(f"{action!r} is not an action: they are 0 to {len(KEYS) - 1}")
-        parsed = Parsed(self._batch(KEYS[action]), "", ())
-        _, reward, terminated, truncated, info = self._take(parsed)
-        return self._observe(), reward, terminated, truncated, info
-
-    def _batch(self, key: str) -> Action:
-        if key == SUBMIT:
-            return Action(task_complete=True)
-        return Action(commands=(Command("" if key == WAIT else key, self._duration_s),))
-
-    def _observe(self) -> Grid:
-        emulator = self._current().terminal.emulator
-        chars, attributes = emulator.cells()
-        return {
-            "chars": chars,
-            "attributes": attributes,
-            "cursor": np.array(emulator.cursor, np.int32),
-            "instruction": self._instruction.copy(),
-        }
+        interface, setting = GridInterface.of(duration_s, {"task": task, **options})
+        super().__init__(setting, interface, render_mode)
 
 
 def encoded(text: str, size: int = INSTRUCTION_BYTES) -> NDArray[np.uint8]:

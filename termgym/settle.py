@@ -84,6 +84,13 @@ class Foreground:
             state = State.UNKNOWN
         return Sight(group, state, runs)
 
+    def stopped(self, pid: int) -> bool:
+        """Whether a process has been stopped (SIGSTOP), or is gone."""
+        try:
+            return _read(f"/proc/{pid}/stat").rpartition(b")")[2].split()[0] in (b"T", b"t", b"X", b"Z")
+        except (FileNotFoundError, ProcessLookupError):
+            return True
+
     def _group(self) -> int:
         try:
             return struct.unpack("i", ioctl(self._master, _TIOCGPGRP, b"\0" * 4))[0]

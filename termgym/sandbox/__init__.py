@@ -56,6 +56,11 @@ class Sandbox(Protocol):
 
     spec: SandboxSpec
 
+    @property
+    def alive(self) -> bool:
+        """Whether it is started, and its processes are there. Takes some microseconds."""
+        ...
+
     async def start(self) -> None:
         """Bring the sandbox up; nothing of the agent's runs in it yet."""
         ...

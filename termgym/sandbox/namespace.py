@@ -11,6 +11,7 @@ The launcher (termgym.launcher) makes the boxes; this is one box, from outside.
 import asyncio
 import contextlib
 import os
+import select
 import signal
 import socket
 import stat
@@ -53,12 +54,20 @@ class NamespaceSandbox:
     def __init__(self, spec: SandboxSpec, parent: "NamespaceSandbox | None" = None, verify: bool = False) -> None:
         self.spec = spec
         self._parent, self._verify = parent, verify
-        self._env = {**(VERIFIER_ENV if verify else ENV), **spec.env}
         self._number = self._pid = 0
         self._pidfd = self._root = self._proc = -1
         self._exits: dict[int, asyncio.Future[int]] = {}
         self._launcher: Launcher | None = None
         self._channel: Channel | None = None
+
+    @property
+    def alive(self) -> bool:
+        """See `Sandbox.alive`."""
+        if self._pidfd < 0:
+            return False
+        poll = select.poll()
+        poll.register(self._pidfd, select.POLLIN)
+        return not poll.poll(0)
 
     async def start(self) -> None:
         """See `Sandbox.start`."""
@@ -185,7 +194,7 @@ class NamespaceSandbox:
         request = {
             "op": op,
             "argv": list(argv),
-            "env": self._env | dict(env or {}),
+            "env": {**(VERIFIER_ENV if self._verify else ENV), **self.spec.env, **(env or {})},
             "cwd": cwd or ("/tests" if self._verify else self.spec.workdir),
             "make_cwd": cwd is None,
             **more,

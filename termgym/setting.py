@@ -1,0 +1,81 @@
+"""What an environment is made with: which tasks it draws, and how their episodes are run and scored."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from termgym.episode import EpisodeConfig
+from termgym.errors import UnknownName
+from termgym.sandbox import sandbox_kinds
+from termgym.source import TaskSource, Wanted
+from termgym.task import Limits, Task
+from termgym.terminal import COLS, ROWS
+from termgym.verifier import Verdict
+
+LIMITS = ("turns", "wall_s", "command_s", "tokens", "verifier_s")
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """The options of an environment, read and checked; many environments may share one."""
+
+    source: TaskSource
+    config: EpisodeConfig
+    reward: str
+    limits: dict[str, float]
+
+    @classmethod
+    def of(
+        cls,
+        task: Wanted | Sequence[Wanted] | None = None,
+        *,
+        level: int | None = None,
+        seed: int | None = None,
+        sandbox: str = "namespace",
+        terminal: str = "pty",
+        rows: int = ROWS,
+        cols: int = COLS,
+        wait: str = "settle",
+        reward: str = "binary",
+        confirm: bool = True,
+        limits: dict[str, float] | None = None,
+    ) -> "Setting":
+        """Read the options.
+
+        Args:
+            task: A family's name, a task folder, a `Task`, or a list of these to draw from; None is every family.
+            level: The families' difficulty, from 1; None draws one.
+            seed: The families' seed, for the same task in every episode; None draws one, from `reset`'s seed.
+            sandbox: The kind of sandbox: "namespace".
+            terminal: The kind of terminal: "pty".
+            rows: Lines of the terminal.
+            cols: Columns of the terminal.
+            wait: "settle", where a command's duration is the longest wait, or "duration", Terminus 2's timing.
+            reward: "binary", 1 if every check passes, or "dense", the weighted share of those that do.
+            confirm: Whether completion takes two `task_complete` turns in a row.
+            limits: What stands in for the task's own limits: turns, wall_s, command_s, tokens, verifier_s; 0 is none.
+
+        Raises:
+            UnknownName: Something is not known by the name given; the message suggests what was meant.
+            TaskError: A task cannot be used.
+        """
+        for kind, name, known in (
+            ("sandbox", sandbox, sandbox_kinds()),
+            ("terminal", terminal, ["pty"]),
+            ("wait", wait, ["settle", "duration"]),
+            ("reward", reward, ["binary", "dense"]),
+            *(("limit", limit, LIMITS) for limit in limits or {}),
+        ):
+            if name not in known:
+                raise UnknownName(kind, str(name), known)
+        config = EpisodeConfig(sandbox, rows, cols, wait, confirm)
+        return cls(TaskSource(task, level, seed), config, reward, dict(limits or {}))
+
+    def limits_of(self, task: Task) -> Limits:
+        """The task's limits, with those changed that the options change."""
+        changed: dict[str, Any] = self.limits
+        return replace(task.limits, **changed)
+
+    def reward_of(self, verdict: Verdict) -> float:
+        """What a verdict is worth."""
+        return verdict.binary if self.reward == "binary" else verdict.dense

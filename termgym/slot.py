@@ -1,0 +1,93 @@
+"""One environment on an event loop: Gymnasium's `reset` and `step` as coroutines, so that many can go on at once."""
+
+from typing import Any, Generic, TypeVar
+
+from gymnasium.error import ResetNeeded
+
+from termgym.episode import Episode, Turn
+from termgym.interface import Interface
+from termgym.outcome import Outcome
+from termgym.pool import SandboxPool
+from termgym.setting import Setting
+from termgym.task import Task
+from termgym.verifier import Verdict
+
+Obs = TypeVar("Obs")
+Act = TypeVar("Act")
+Info = dict[str, Any]
+
+
+class Slot(Generic[Obs, Act]):
+    """One episode after another, each seen through an interface. What Gymnasium's environments are made of."""
+
+    def __init__(self, setting: Setting, interface: Interface[Obs, Act], pool: SandboxPool | None = None) -> None:
+        """Nothing is started before `reset`; sandboxes come from `pool`, if there is one."""
+        self.setting, self.interface, self.pool = setting, interface, pool
+        self.episode: Episode | None = None
+        """The episode under way, or the one that ended; None before a reset and after `close`."""
+        self.verdict: Verdict | None = None
+        """The verdict of the last episode that ended."""
+
+    async def reset(self, task: Task) -> tuple[Obs, Info]:
+        """Begin an episode of `task`; returns the first observation, and info.
+
+        Raises:
+            SandboxError: The sandbox could not be brought up; there is no episode then.
+            TaskError: The task's set-up script failed.
+        """
+        await self.close()
+        episode = Episode(task, self.setting.config, self.setting.limits_of(task), self.pool)
+        text = await episode.reset()
+        self.episode, self.verdict = episode, None
+        return self.interface.observe(episode, text), {"task": task.id, "instruction": task.instruction}
+
+    async def step(self, action: Act) -> tuple[Obs, float, bool, bool, Info]:
+        """Take an action: what Gymnasium's `step` returns.
+
+        Raises:
+            ResetNeeded: There is no episode, or it has ended.
+            SandboxError: The sandbox failed: this is no reward of 0.
+            VerifierError: The verifier gave no result: nor is this.
+        """
+        episode = self.current
+        if episode.reason is not None:
+            raise ResetNeeded("the episode has ended: reset the environment before the next step")
+        turn = await episode.take(self.interface.parse(action))
+        info = _info(episode, turn)
+        observation = self.interface.observe(episode, turn.observation)
+        reward, terminated, truncated = await self._end(episode, info) if turn.ended else (0.0, False, False)
+        return observation, reward, terminated, truncated, info
+
+    async def _end(self, episode: Episode, info: Info) -> tuple[float, bool, bool]:
+        """Judge the files: (reward, terminated, truncated), and the outcome in `info`."""
+        reason = episode.reason or Outcome.FAILED
+        outcome, self.verdict = await episode.finish()
+        info["outcome"] = outcome.value
+        info["checks"] = {check.name: check.score for check in self.verdict.checks}
+        return self.setting.reward_of(self.verdict), not reason.truncated, reason.truncated
+
+    @property
+    def current(self) -> Episode:
+        """The episode.
+
+        Raises:
+            ResetNeeded: There is none.
+        """
+        if self.episode is None:
+            raise ResetNeeded("reset the environment before stepping or rendering it")
+        return self.episode
+
+    async def close(self) -> None:
+        """Drop the episode and its sandbox. Closing twice is allowed."""
+        episode, self.episode = self.episode, None
+        if episode is not None:
+            await episode.close()
+
+
+def _info(episode: Episode, turn: Turn) -> Info:
+    return {
+        "task": episode.task.id,
+        "settled": [settled.value for settled in turn.settled],
+        "warnings": list(turn.parsed.warnings),
+        "error": turn.parsed.error,
+    }
