@@ -33,5 +33,9 @@ __all__ = [
 ]
 __version__ = "0.1.0"
 
-gym.register("Terminal-v0", "termgym.env:TerminalEnv")  # pyright: ignore[reportUnknownMemberType]
-gym.register("TerminalGrid-v0", "termgym.grid:TerminalGridEnv")  # pyright: ignore[reportUnknownMemberType]
+for name, single, many in (
+    ("Terminal-v0", "env:TerminalEnv", "vector:TerminalVectorEnv"),
+    ("TerminalGrid-v0", "grid:TerminalGridEnv", "vector:TerminalGridVectorEnv"),
+):
+    gym.register(name, f"termgym.{single}", vector_entry_point=f"termgym.{many}")  # pyright: ignore[reportUnknownMemberType]
+del name, single, many

@@ -7,8 +7,8 @@ import select
 import selectors
 import threading
 import weakref
-from collections.abc import Coroutine
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -90,3 +90,59 @@ def _run(own: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, T]) -> T
         with contextlib.suppress(asyncio.CancelledError):
             own.run_until_complete(task)
         raise
+
+
+class LoopThread:
+    """A `Loop` that goes on in a thread of its own, while others do something else."""
+
+    def __init__(self, name: str) -> None:
+        """Start the thread."""
+        self._loop, self._process = Loop(), os.getpid()
+        thread = threading.Thread(target=self._loop.run_forever, name=name, daemon=True)
+        thread.start()
+        self._end = weakref.finalize(self, _end, self._loop, thread, self._process)
+        self._end.atexit = False  # the process ends anyway, and its sockets with it
+
+    @property
+    def here(self) -> bool:
+        """Whether this process has the thread: a fork of the one that made it has not."""
+        return self._process == os.getpid()
+
+    def post(self, call: Callable[..., object], *args: Any) -> None:
+        """Have a function called in the thread, soon.
+
+        Raises:
+            RuntimeError: The thread is another process's.
+        """
+        if not self.here:
+            raise RuntimeError("this was made by another process, of which this one is a fork: make it anew here")
+        self._loop.call_soon_threadsafe(call, *args)
+
+    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine in the thread and wait for it; an interrupt of the wait cancels it."""
+        future: Future[T] = Future()
+        running: list[asyncio.Task[None]] = []
+        self.post(lambda: running.append(self._loop.create_task(_fill(future, coroutine))))
+        try:
+            return future.result()
+        except KeyboardInterrupt:
+            self.post(lambda: running[0].cancel())
+            raise
+
+    def close(self) -> None:
+        """End the thread, and close the loop. Closing twice is allowed."""
+        self._end()
+
+
+async def _fill(future: "Future[T]", coroutine: Coroutine[Any, Any, T]) -> None:
+    try:
+        future.set_result(await coroutine)
+    except BaseException as error:
+        future.set_exception(error)
+
+
+def _end(own: asyncio.AbstractEventLoop, thread: threading.Thread, process: int) -> None:
+    if process == os.getpid():  # in a fork, to close the loop would reach into the parent's
+        own.call_soon_threadsafe(own.stop)
+        thread.join()
+        own.close()

@@ -13,6 +13,7 @@ from termgym.errors import SandboxDied, SandboxError
 from termgym.launcher import linux
 
 MAX_OUTPUT_BYTES = 10 << 20
+ANSWER_TIMEOUT_S = 20.0
 _MAX_MESSAGE = 1 << 18
 
 
@@ -44,12 +45,20 @@ class Channel:
         self._loop.add_reader(self.sock, self._receive)
 
     async def ask(self, request: dict[str, Any], fds: Sequence[int] = ()) -> tuple[dict[str, Any], list[int]]:
-        """Send a request and wait for its answer, with the descriptors that came along."""
+        """Send a request and wait for its answer, with the descriptors that came along.
+
+        Raises:
+            SandboxError: It says that it failed, or nothing in `ANSWER_TIMEOUT_S`.
+            SandboxDied: The other end is gone.
+        """
         number = next(self._numbers)
         future = self._waiting[number] = asyncio.get_running_loop().create_future()
         try:
             self.send({"id": number, **request}, fds)
-            reply, handed = await future
+            async with asyncio.timeout(ANSWER_TIMEOUT_S):
+                reply, handed = await future
+        except TimeoutError as error:
+            raise SandboxError(f"the sandbox hangs: no answer in {ANSWER_TIMEOUT_S:.0f} s") from error
         finally:
             self._waiting.pop(number, None)
         if "error" in reply:

@@ -4,24 +4,28 @@ Async throughout: hundreds of episodes share one event loop. The Gymnasium class
 rollout engine uses it as it is.
 """
 
+import asyncio
 import time
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
+from math import inf
 
 from termgym.errors import SandboxDied, SandboxError, TaskError, VerifierError
 from termgym.metrics import Metrics
 from termgym.outcome import Outcome
 from termgym.pool import Order, SandboxPool, Warm, dispose, make, open_shell
-from termgym.protocol import Action, Parsed, first_prompt, next_prompt, parse
+from termgym.protocol import Action, Command, Parsed, first_prompt, next_prompt, parse
 from termgym.sandbox import Sandbox, SandboxSpec
 from termgym.task import Limits, Task
 from termgym.terminal import COLS, ROWS, Settled, Terminal
-from termgym.verifier import Verdict, verify
+from termgym.verifier import RUN_TIMEOUT_S, Verdict, verify
 
 SETUP_TIMEOUT_S = 120.0
 READ_BY_SHELLS = ("/root/", "/etc/", "/usr/", "/bin/", "/lib")
 """Where a login shell looks as it starts: its profiles, readline's settings, terminfo, programs, libraries."""
+GRACE_S = 60.0
+"""Seconds beyond what a phase may take, after which the sandbox hangs: one that is stopped, say."""
 PHASES = ("create", "reset", "step", "verify", "close")
 
 
@@ -101,13 +105,25 @@ class Episode:
             TaskError: The task's set-up script failed.
         """
         try:
-            with self.timings.phase("create"):
+            async with self._phase("create"):
                 await self._create()
-            with self.timings.phase("reset"):
+            async with self._phase("reset", SETUP_TIMEOUT_S):
                 return await self._lay_out()
         except BaseException:
             await self.close()
             raise
+
+    @asynccontextmanager
+    async def _phase(self, name: str, allowed_s: float = 0.0) -> AsyncGenerator[None]:
+        """Time the body as phase `name`; what takes longer than it may hangs, and is no doing of the agent's."""
+        try:
+            with self.timings.phase(name):
+                async with asyncio.timeout(allowed_s + GRACE_S if allowed_s < inf else None):
+                    yield
+        except TimeoutError as error:
+            raise SandboxError(
+                f"the sandbox hangs: it took longer than {allowed_s + GRACE_S:.0f} s to {name}"
+            ) from error
 
     async def _create(self) -> None:
         self._warm = await (self._pool.acquire(self._order) if self._pool else make(self._order))
@@ -152,7 +168,7 @@ class Episode:
 
     async def take(self, parsed: Parsed) -> Turn:
         """Take one parsed action: type its commands, each until it has settled, and look."""
-        with self.timings.phase("step"):
+        async with self._phase("step", sum(command.duration_s for command in _commands(parsed))):
             self.turns += 1
             self.terminal.mark()
             settled = await self._type(parsed.action) if parsed.action else ()
@@ -167,9 +183,9 @@ class Episode:
         settled: list[Settled] = []
         for command in action.commands:
             begin = time.monotonic()
-            wait_s = min(command.duration_s, self._deadline - begin, self._command_left_s())
+            wait_s = max(0.0, min(command.duration_s, self._deadline - begin, self._command_left_s()))
             wait_for_rest = self.config.wait == "settle"
-            settled.append(await self.terminal.type(command.keystrokes, max(0.0, wait_s), settle=wait_for_rest))
+            settled.append(await self.terminal.type(command.keystrokes, wait_s, settle=wait_for_rest))
             self.command_s += time.monotonic() - begin
             if settled[-1] is Settled.EXITED:
                 break
@@ -203,8 +219,8 @@ class Episode:
             VerifierError: The verifier gave no result.
             SandboxError: The sandbox failed.
         """
-        with self.timings.phase("verify"):
-            task = replace(self.task, limits=replace(self.task.limits, verifier_s=self.limits.verifier_s))
+        task = replace(self.task, limits=replace(self.task.limits, verifier_s=self.limits.verifier_s))
+        async with self._phase("verify", (self.limits.verifier_s or inf) + RUN_TIMEOUT_S * len(task.checks)):
             verdict = await verify(task, self.sandbox)
         return Outcome.SOLVED if verdict.binary else self.reason or Outcome.FAILED, verdict
 
@@ -216,6 +232,10 @@ class Episode:
                 self._pool.release(warm)
             elif warm:
                 await dispose(warm)
+
+
+def _commands(parsed: Parsed) -> tuple[Command, ...]:
+    return parsed.action.commands if parsed.action else ()
 
 
 def _shapes_shell(task: Task) -> bool:

@@ -1,0 +1,346 @@
+"""Many terminals in one process, as a Gymnasium vector environment: `gym.make_vec("Terminal-v0", num_envs=256)`.
+
+One event loop, in one thread of its own, serves every terminal; no process or thread per environment. `step` is
+lock-step, as Gymnasium wants it; `send` and `recv`, as in EnvPool, go on with whichever environments are ready, so that
+one that runs a build for a minute holds up nobody.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from functools import partial
+from operator import itemgetter
+from typing import Any, Generic, TypeVar
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space, concatenate, create_empty_array
+from numpy.typing import NDArray
+
+from termgym import aio
+from termgym.env import METADATA, check_render_mode
+from termgym.errors import SandboxError
+from termgym.grid import Grid, GridInterface
+from termgym.interface import Interface, TextInterface
+from termgym.launcher_client import close_launcher
+from termgym.mailbox import Mailbox
+from termgym.pool import SandboxPool
+from termgym.seat import Result, Seat
+from termgym.setting import Setting
+from termgym.slot import Slot
+from termgym.source import TaskSource, Wanted
+
+Obs = TypeVar("Obs")
+Act = TypeVar("Act")
+Floats, Bools = NDArray[np.float64], NDArray[np.bool_]
+Work = Callable[[], Awaitable[Result[Any]]]
+Batch = tuple[Any, Floats, Bools, Bools, dict[str, Any]]
+LOST_IN_A_ROW = 3
+"""Times the number of environments: so many invalid episodes in a row are no accident any more."""
+
+
+class EpisodeVectorEnv(VectorEnv[Any, Any, Any], Generic[Obs, Act]):
+    """What the vector environments share: all but what an agent sees and does."""
+
+    single_observation_space: gym.Space[Any]
+    single_action_space: gym.Space[Any]
+
+    def __init__(
+        self,
+        num_envs: int,
+        setting: Setting,
+        interface: Interface[Obs, Act],
+        *,
+        tasks: Sequence[Wanted | Sequence[Wanted]] | None = None,
+        autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
+        batch_size: int | None = None,
+        pool_size: int | None = None,
+        retries: int = 2,
+        render_mode: str | None = None,
+    ) -> None:
+        """See `TerminalVectorEnv`."""
+        check_render_mode(render_mode)
+        if num_envs < 1 or not 1 <= (batch_size or num_envs) <= num_envs:
+            raise ValueError(f"num_envs is {num_envs} and batch_size {batch_size}: from 1 to num_envs it must be")
+        if tasks is not None and len(tasks) != num_envs:
+            raise ValueError(f"tasks names the tasks of {len(tasks)} environments; there are {num_envs}")
+        mode = AutoresetMode(autoreset_mode)
+        self.num_envs, self.batch_size, self.render_mode = num_envs, batch_size or num_envs, render_mode
+        self.metadata = {**METADATA, "autoreset_mode": mode}
+        self.single_observation_space, self.single_action_space = interface.observation_space, interface.action_space
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self.action_space = batch_space(self.single_action_space, num_envs)
+        sources = [TaskSource(one) for one in tasks] if tasks else [setting.source] * num_envs
+        size = pool_size if pool_size is not None else min(64, max(4, num_envs // 4))
+        self._thread = aio.LoopThread("termgym-vector")
+        self._pool = SandboxPool(size)
+        self._seats = [Seat(Slot(setting, interface, self._pool), source, mode, retries) for source in sources]
+        self._at_work: dict[int, asyncio.Task[None]] = {}
+        self._done: Mailbox[tuple[int, Result[Obs] | Exception]] = Mailbox()
+        self._awaited: set[int] = set()
+        self._last = np.arange(num_envs)
+        self._lost = 0
+
+    # Gymnasium's interface: lock-step.
+
+    def reset(self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None) -> Any:
+        """Begin episodes: (observations, infos). What an environment is at is given up.
+
+        Args:
+            seed: One for each environment, or one from which environment i gets `seed + i`, or None.
+            options: `reset_mask`, (num_envs,) bool, says which environments, where not all; `task` which task they get.
+        """
+        options = dict(options or {})
+        ids = self._masked(options.pop("reset_mask", None))
+        self._begin(ids, seed, options)
+        results = self._take(len(ids))
+        shown = [seat.seen for seat in self._seats]
+        return self._together(shown), packed(self.num_envs, zip(ids, results, strict=True))
+
+    def step(self, actions: Iterable[Act]) -> Batch:
+        """Take an action in each environment, and wait for all of them."""
+        self.send(actions, range(self.num_envs))
+        return self._batch(self._take(self.num_envs))
+
+    # EnvPool's interface: whichever are ready.
+
+    def async_reset(self, *, seed: int | Sequence[int | None] | None = None) -> None:
+        """Begin an episode in every environment without waiting: `recv` hands out the first observations."""
+        self._begin(list(range(self.num_envs)), seed, {})
+
+    def send(self, actions: Iterable[Act], env_ids: Iterable[int] | None = None) -> None:
+        """Start steps, without waiting for them.
+
+        Args:
+            actions: One for each of `env_ids`.
+            env_ids: Which environments, each at most once; those of the last `recv` unless given.
+
+        Raises:
+            ValueError: The numbers do not fit, or an environment is at work already.
+            InvalidAction: One is not in the action space. Nothing was started.
+        """
+        ids, given = list(map(int, self._last if env_ids is None else env_ids)), list(actions)
+        if len(given) != len(ids):
+            raise ValueError(f"{len(given)} actions were given for {len(ids)} environments")
+        for number, action in zip(ids, given, strict=True):
+            if not self.single_action_space.contains(action):
+                raise gym.error.InvalidAction(f"environment {number}: {action!r} is not in {self.single_action_space}")
+        self._start({i: partial(self._seats[i].step, action) for i, action in zip(ids, given, strict=True)}, len(ids))
+
+    def recv(self) -> Batch:
+        """Wait for `batch_size` environments, or for all that are at work if they are fewer.
+
+        Returns:
+            (observations, rewards, terminations, truncations, infos), each of the environments `infos["env_id"]`, in
+            the order in which they were ready.
+        """
+        if not self._awaited:
+            raise gym.error.ResetNeeded("nothing is at work: `send` actions, or `async_reset`, before `recv`")
+        taken = self._take(min(self.batch_size, len(self._awaited)), ordered=False)
+        return self._batch(taken)
+
+    # Between this thread and the loop's.
+
+    def _masked(self, mask: Any) -> list[int]:
+        if mask is None:
+            return list(range(self.num_envs))
+        if getattr(mask, "shape", ()) != (self.num_envs,) or mask.dtype != np.bool_:
+            raise ValueError(f'options["reset_mask"] must be an array of {self.num_envs} bool, not {mask!r}')
+        if not mask.any():
+            raise ValueError('options["reset_mask"] is all False: there is nothing to reset')
+        return np.flatnonzero(mask).tolist()
+
+    def _begin(self, ids: list[int], seed: int | Sequence[int | None] | None, options: dict[str, Any]) -> None:
+        seeds = [seed] * self.num_envs if seed is None else seed
+        if isinstance(seeds, int):
+            seeds = [seeds + number for number in range(self.num_envs)]
+        if len(seeds) != self.num_envs:
+            raise ValueError(f"{len(seeds)} seeds were given for {self.num_envs} environments")
+        self._thread.run(self._stop(ids))
+        self._done.drop(lambda item: item[0] in ids)
+        self._awaited.difference_update(ids)
+        self._start({i: partial(self._seats[i].reset, seeds[i], options) for i in ids}, len(ids))
+
+    def _start(self, work: dict[int, Work], count: int) -> None:
+        if busy := sorted(self._awaited & set(work)):
+            raise ValueError(f"environments {busy} are at work already: `recv` what they come to, or `reset` them")
+        if len(work) < count:
+            raise ValueError("an environment can take one action at a time: one was named twice")
+        self._thread.post(self._set_to_work, work)
+        self._awaited.update(work)
+
+    def _set_to_work(self, work: dict[int, Work]) -> None:
+        loop = asyncio.get_running_loop()
+        for number, act in work.items():
+            self._at_work[number] = loop.create_task(self._do(number, act))
+
+    async def _do(self, number: int, act: Work) -> None:
+        try:
+            self._done.put((number, await act()))
+        except Exception as error:
+            self._done.put((number, error))
+
+    async def _stop(self, ids: Iterable[int]) -> None:
+        tasks = [self._at_work.pop(number) for number in ids if number in self._at_work]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _take(self, count: int, *, ordered: bool = True) -> list[Result[Obs]]:
+        """Wait for `count` results; `_last` says whose they are.
+
+        An error of one is raised when it is met; what the others came to can still be received.
+        """
+        taken = self._done.take(count)
+        for number, result in taken:
+            if isinstance(result, Exception):
+                for other in taken:
+                    if other[0] != number:
+                        self._done.put(other)
+                self._awaited.discard(number)
+                raise result
+        taken.sort(key=itemgetter(0)) if ordered else None
+        self._last = np.array([number for number, _ in taken])
+        self._awaited.difference_update(self._last.tolist())
+        results: list[Result[Obs]] = [result for _, result in taken if isinstance(result, Result)]
+        self._check_losses(results)
+        return results
+
+    def _check_losses(self, results: list[Result[Obs]]) -> None:
+        for result in results:
+            self._lost = self._lost + 1 if result.lost else 0
+            if self._lost > LOST_IN_A_ROW * self.num_envs:
+                raise SandboxError(f"the last {self._lost} episodes were all invalid; the newest: {result.lost}")
+
+    def _batch(self, results: list[Result[Obs]]) -> Batch:
+        rewards = np.array([result.reward for result in results], np.float64)
+        terminations = np.array([result.terminated for result in results], np.bool_)
+        truncations = np.array([result.truncated for result in results], np.bool_)
+        infos = packed(len(results), enumerate(results))
+        observations = self._together([result.observation for result in results])
+        return observations, rewards, terminations, truncations, infos
+
+    def _together(self, observations: list[Obs]) -> Any:
+        space = self.single_observation_space
+        return concatenate(space, observations, create_empty_array(space, len(observations)))
+
+    # The rest.
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """Counters, percentiles of durations in milliseconds, and the lengths of the pool's queues."""
+        return {**self._pool.metrics.to_dict(), "queues": self._pool.queues}
+
+    def spend(self, tokens: Sequence[int]) -> None:
+        """Count tokens that the policies used, one number for each environment, towards their limits."""
+        for seat, number in zip(self._seats, tokens, strict=True):
+            seat.slot.current.tokens += number
+
+    def render(self) -> tuple[Any, ...] | None:
+        """The screens: see `TerminalEnv.render`; "human" shows the first one."""
+        return self._thread.run(self._render())
+
+    async def _render(self) -> tuple[Any, ...] | None:
+        from termgym import render
+
+        if self.render_mode is None:
+            return None
+        shown = self._seats[:1] if self.render_mode == "human" else self._seats
+        return tuple(render.render(seat.slot.current.terminal, self.render_mode) for seat in shown)
+
+    def close_extras(self, **kwargs: Any) -> None:
+        """Drop every sandbox, and the loop."""
+        if self._thread.here:
+            self._thread.run(self._close())
+            self._thread.close()
+
+    async def _close(self) -> None:
+        await self._stop(range(self.num_envs))
+        await asyncio.gather(*(seat.close() for seat in self._seats))
+        await self._pool.close()
+        await close_launcher()
+
+
+class TerminalVectorEnv(EpisodeVectorEnv[str, str]):
+    """Many `TerminalEnv`s as one: observations and actions are sequences of texts.
+
+    What each environment shows, rewards and ends with is what a `TerminalEnv` of the same seed would, with one
+    difference: an episode that a sandbox or a verifier fails raises nothing here. It ends as truncated, with reward 0,
+    `outcome` "infra_error" or "verifier_error" and the reason as `failure` in infos; such a transition is to be masked.
+    The environment's next episode is the same task again, up to `retries` times; `metrics` counts them.
+    """
+
+    def __init__(
+        self,
+        num_envs: int = 1,
+        task: Wanted | Sequence[Wanted] | None = None,
+        *,
+        tasks: Sequence[Wanted | Sequence[Wanted]] | None = None,
+        autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
+        batch_size: int | None = None,
+        pool_size: int | None = None,
+        retries: int = 2,
+        render_mode: str | None = None,
+        **options: Any,
+    ) -> None:
+        """Prepare the environments; nothing is started before a reset.
+
+        Args:
+            num_envs: How many.
+            task: What each draws its tasks from: see `Setting.of`.
+            tasks: In its place, what each environment draws from: num_envs of them.
+            autoreset_mode: "NextStep", "SameStep" or "Disabled": see Gymnasium's `AutoresetMode`.
+            batch_size: How many `recv` waits for; all unless given.
+            pool_size: Sandboxes kept warm; a quarter of num_envs, from 4 to 64, unless given. 0 keeps none.
+            retries: How often an invalid episode's task is tried again.
+            render_mode: "ansi", "rgb_array", "human" or None.
+            options: The rest of `Setting.of`'s.
+
+        Raises:
+            UnknownName: Something is not known by the name given.
+            TaskError: A task cannot be used.
+        """
+        super().__init__(
+            num_envs, Setting.of(task, **options), TextInterface(), tasks=tasks, autoreset_mode=autoreset_mode,
+            batch_size=batch_size, pool_size=pool_size, retries=retries, render_mode=render_mode,
+        )  # fmt: skip
+
+
+class TerminalGridVectorEnv(EpisodeVectorEnv[Grid, int]):
+    """Many `TerminalGridEnv`s as one: observations are arrays with one more dimension in front.
+
+    Else as `TerminalVectorEnv`.
+    """
+
+    def __init__(
+        self,
+        num_envs: int = 1,
+        task: Wanted | Sequence[Wanted] | None = None,
+        *,
+        tasks: Sequence[Wanted | Sequence[Wanted]] | None = None,
+        autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
+        batch_size: int | None = None,
+        pool_size: int | None = None,
+        retries: int = 2,
+        render_mode: str | None = None,
+        duration_s: float = 0.5,
+        **options: Any,
+    ) -> None:
+        """As `TerminalVectorEnv`; `duration_s` as in `TerminalGridEnv`."""
+        interface, setting = GridInterface.of(duration_s, {"task": task, **options})
+        super().__init__(
+            num_envs, setting, interface, tasks=tasks, autoreset_mode=autoreset_mode,
+            batch_size=batch_size, pool_size=pool_size, retries=retries, render_mode=render_mode,
+        )  # fmt: skip
+
+
+def packed(size: int, results: Iterable[tuple[int, Result[Any]]]) -> dict[str, Any]:
+    """The infos of results, each at its position of `size`, in Gymnasium's form: arrays, and masks of who has it."""
+    packer: VectorEnv[Any, Any, Any] = VectorEnv()
+    packer.num_envs = size
+    infos: dict[str, Any] = {}
+    for position, result in results:
+        for info in (result.final, result.info):
+            if info:
+                infos = packer._add_info(infos, info, position)  # pyright: ignore[reportPrivateUsage]
+    return infos
