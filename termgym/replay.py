@@ -28,6 +28,7 @@ from termgym.trajectory import Trajectory
 
 SHOWN_LINES = 60
 """Of one diff; a screen has 40 rows."""
+SHOWN_OTHERS = 5
 _CUT = "the wait was cut by its deadline then or now"
 
 
@@ -77,7 +78,9 @@ class Replay:
         one = self.recorded
         first, *others = self.differences
         who = f"{one.task}, number {self.number}, policy {one.policy}, attempt {one.attempt}"
-        return "\n".join([who, first.text(), *(f"also {other.title}" for other in others)])
+        also = [f"also turn {other.turn}: {other.field}" for other in others[:SHOWN_OTHERS]]
+        more = [f"and {len(others) - SHOWN_OTHERS} differences more"] if len(others) > SHOWN_OTHERS else []
+        return "\n".join([who, first.text(), *also, *more])
 
     def to_dict(self) -> dict[str, Any]:
         """What differs, for JSON."""
@@ -173,7 +176,7 @@ def _verdict(trajectory: Trajectory) -> str:
 def _ending(trajectory: Trajectory) -> str:
     """Limits are all one: the policy's time and tokens are not replayed, and a limit on turns stands in for theirs."""
     outcome = "ended by a limit" if trajectory.outcome.truncated else trajectory.outcome.value
-    return f"{outcome} after {len(trajectory.turns)} turns"
+    return f"{outcome} after turn {len(trajectory.turns)}"
 
 
 def _settled(recorded: Trajectory, replayed: Trajectory, turn: int) -> tuple[str, str]:
