@@ -1,4 +1,4 @@
-"""The command line: list, show, play, eval, doctor, demo.
+"""The command line: list, show, play, eval, replay, doctor, demo.
 
 Exit status: 0 fine, 1 something did not come out as it should, 2 wrong usage or an unknown name, 3 this host cannot run
 the sandbox, 130 interrupted. Imports are inside the commands, so that `--help` and errors come at once.
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from termgym.plan import Plan
 
 FAILED, WRONG_USAGE, UNAVAILABLE, INTERRUPTED = 1, 2, 3, 130
+AT_A_TIME = 4 * (os.cpu_count() or 1)
 
 
 class Commands(TyperGroup):
@@ -67,6 +68,7 @@ def main() -> None:
 Name = Annotated[str, typer.Argument(help="A family's name, or the path of a task folder.", show_default=False)]
 Seed = Annotated[int, typer.Option(help="Seed of the task.")]
 Level = Annotated[int | None, typer.Option(help="Difficulty, from 1.", show_default="1")]
+Concurrency = Annotated[int, typer.Option(min=1, help="Episodes at a time.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -151,7 +153,7 @@ def evaluate(
     n: Annotated[int, typer.Option("--n", min=1, help="Episodes of each family, each of its own seed.")] = 10,
     seed: Annotated[int, typer.Option(min=0, help="The first seed.")] = 0,
     attempts: Annotated[int, typer.Option(min=1, help="Attempts at each task: for pass@k.")] = 1,
-    concurrency: Annotated[int, typer.Option(min=1, help="Episodes at a time.")] = 4 * (os.cpu_count() or 1),
+    concurrency: Concurrency = AT_A_TIME,
     out: Annotated[Path | None, typer.Option(help="Folder for the results.", show_default="runs/TIME-POLICY")] = None,
     option: Annotated[
         list[str] | None, typer.Option(metavar="KEY=VALUE", help="For the policy; JSON or text; may be repeated.")
@@ -220,6 +222,31 @@ def _report(run: "Evaluation", as_json: bool) -> None:
         typer.echo(f"termgym: and {len(run.surprises) - 10} more; see {run.episodes}", err=True)
 
 
+@app.command(epilog="Example: termgym replay runs/o --number 3")
+def replay(
+    record: Annotated[Path, typer.Argument(help="An episodes.jsonl, or the run's folder.", show_default=False)],
+    task: Annotated[list[str] | None, typer.Option(help="A task folder that it met; may be repeated.")] = None,
+    number: Annotated[list[int] | None, typer.Option(min=0, help="A line, from 0; may be repeated.")] = None,
+    concurrency: Concurrency = AT_A_TIME,
+    as_json: Json = False,
+) -> None:
+    """Run recorded episodes again, and report where screens or verdicts differ.
+
+    Exit status 1 if any differs. Invalid episodes, and those of task folders that are not given, are skipped.
+    """
+    from termgym.progress import Progress
+    from termgym.replay import Replays
+
+    run = Replays(record, task or (), number or ())
+    for remark in run.remarks:
+        typer.echo(f"termgym: {remark}", err=True)
+    with Progress(len(run.episodes)) as progress:
+        run.run(concurrency=concurrency, on_turn=progress.stepped, on_end=progress.ended)
+    typer.echo(json.dumps(run.to_dict(), indent=2) if as_json else run.text())
+    if run.differing:
+        raise typer.Exit(FAILED)
+
+
 @app.command(epilog="Example: termgym doctor --json")
 def doctor(as_json: Json = False) -> None:
     """Say what this host allows, and what to do about what it does not.
@@ -244,7 +271,7 @@ def doctor(as_json: Json = False) -> None:
 @app.command("demo", epilog="Example: termgym demo --n 6")
 def show_demo(
     n: Annotated[int, typer.Option("--n", min=1, help="Episodes of each family and policy.")] = 6,
-    concurrency: Annotated[int, typer.Option(min=1, help="Episodes at a time.")] = 4 * (os.cpu_count() or 1),
+    concurrency: Concurrency = AT_A_TIME,
     out: Annotated[Path | None, typer.Option(help="Folder for the results.", show_default="runs/TIME-demo")] = None,
 ) -> None:
     """Run three policies in real sandboxes: the known solution, doing nothing, and typing at random.

@@ -33,7 +33,7 @@ ORDER = (
     ("trajectory", "plan"),
     ("rollout", "play"),
     ("report",),
-    ("catalog", "evaluation", "progress", "doctor"),
+    ("catalog", "evaluation", "replay", "progress", "doctor"),
     ("demo",),
     ("cli", "__main__"),
 )
