@@ -22,7 +22,7 @@ from termgym.errors import SandboxDied
 from termgym.launcher import init
 from termgym.sandbox import ExecResult, SandboxSpec
 from termgym.sandbox.namespace import NamespaceSandbox
-from termgym.terminal import Terminal
+from termgym.terminal import SHELL, Terminal
 
 ROOT = os.geteuid() == 0
 SLEEP = ("/bin/sleep", "90")
@@ -98,7 +98,7 @@ async def test_the_first_process_rests_once_a_terminal_is_open() -> None:
     async with started() as box:
         assert await sh(box, "echo on") == "on\n"
         assert not rests(box)
-        terminal = await Terminal.open(box)
+        terminal = Terminal(await box.open_pty(SHELL))
         await terminal.ready(10)
         await eventually(lambda: rests(box))
         rollup = Path(f"/proc/{first_of(box)}/smaps_rollup").read_text() if ROOT else ""
@@ -142,7 +142,7 @@ async def test_programs_run_as_before() -> None:
             await asyncio.wait_for(box.exec(SLEEP), 0.1)
         many = await asyncio.gather(*(box.exec(["/bin/bash", "-c", f"echo {i}; exit {i}"]) for i in range(30)))
         assert many == [ExecResult(i, f"{i}\n".encode(), b"") for i in range(30)]
-        terminal = await Terminal.open(box)
+        terminal = Terminal(await box.open_pty(SHELL))
         await terminal.ready(10)
         await terminal.type("tty; cat /etc/hostname\n", 5)
         assert "/dev/pts/" in terminal.screen().text and "termgym" in terminal.screen().text
@@ -240,8 +240,8 @@ async def test_seal_fork_and_judge() -> None:
         assert await sh(fork, "cat made") == "made\n"
         judge = await box.verifier()
         assert await sh(judge, "cat /app/made") == "made\n"
-        for each in (fork, judge):
-            await each.close()
+        await fork.close()
+        await judge.close()
 
 
 @case

@@ -105,9 +105,10 @@ class NamespaceSandbox:
         self._pidfd = self._root = self._proc = -1
         self._launcher: Launcher | None = None
         self._service: Service | None = None
+        self._resting: Service | None = None
         self._entering = asyncio.Lock()
         self._requests = 0
-        self._has_terminal = self._rests = False
+        self._has_terminal = False
 
     async def start(self) -> None:
         """See `Sandbox.start`."""
@@ -167,21 +168,22 @@ class NamespaceSandbox:
             yield service
         finally:
             self._requests -= 1
-            if self._has_terminal and not self._rests and not self._requests:
+            if self._has_terminal and self._resting is None and not self._requests:
                 self._rest()
 
     def _rest(self) -> None:
         """Let PID 1 rest. It closes the channel, once it has answered all that came before."""
-        if self._service is not None:
-            with contextlib.suppress(SandboxDied):
-                self._service.channel.send({"op": "rest"})
-        self._service, self._rests = None, True
+        assert self._service is not None
+        self._resting, self._service = self._service, None
+        with contextlib.suppress(SandboxDied):
+            self._resting.channel.send({"op": "rest"})
 
     async def _live(self) -> Service:
         if self._service is not None and not self._service.channel.closed.is_set():
             return self._service
-        if not self._rests or self._pidfd < 0:
+        if self._resting is None or self._pidfd < 0:
             raise SandboxDied("the sandbox is not running: it was sealed, closed, or its processes are gone")
+        await self._resting.wait(self._resting.channel.closed.wait())  # before it rests, only root may enter
         return await self._enter()
 
     async def _enter(self) -> Service:
@@ -352,8 +354,12 @@ class NamespaceSandbox:
         await self._gone()
         os.close(self._pidfd)
         self._pidfd = -1
-        if self._service is not None:
-            self._service.channel.close()
+        self._hang_up()
+
+    def _hang_up(self) -> None:
+        for service in (self._service, self._resting):
+            if service is not None:
+                service.channel.close()
 
     async def _gone(self) -> None:
         """Wait for PID 1 to end: the kernel lets it end only after all others of its namespace have."""
@@ -396,8 +402,7 @@ class NamespaceSandbox:
             os.close(self._root)
             self._root = -1
         await self.seal()
-        if self._service is not None:
-            self._service.channel.close()
+        self._hang_up()
         if self._number and self._launcher is not None:
             with contextlib.suppress(SandboxDied):
                 self._launcher.channel.send({"op": "close", "box": self._number})
