@@ -30,6 +30,8 @@ from termgym.task import File
 
 T = TypeVar("T")
 SEAL_TIMEOUT_S = 10.0
+REST_S = 0.01
+"""After which PID 1 rests: not while whoever opened a terminal waits for it, and requests often come together."""
 ANSWER_TIMEOUT_S = 30.0
 """For what takes no time but if the agent stopped the process that is to answer."""
 LINGER_S = 0.2
@@ -168,12 +170,13 @@ class NamespaceSandbox:
             yield service
         finally:
             self._requests -= 1
-            if self._has_terminal and self._resting is None and not self._requests:
-                self._rest()
+            if self._has_terminal and self._resting is None:
+                asyncio.get_running_loop().call_later(REST_S, self._rest)
 
     def _rest(self) -> None:
-        """Let PID 1 rest. It closes the channel, once it has answered all that came before."""
-        assert self._service is not None
+        """Let PID 1 rest if nobody waits for it. It closes the channel, once it has answered all that came before."""
+        if self._resting is not None or self._requests or self._service is None:
+            return
         self._resting, self._service = self._service, None
         with contextlib.suppress(SandboxDied):
             self._resting.channel.send({"op": "rest"})
