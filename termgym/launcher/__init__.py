@@ -8,6 +8,7 @@ nothing of termgym (gymnasium, numpy, a model) is ever in the process that forks
     seccomp  what no process inside may ask of the kernel
     cgroup   limits on processes, memory and CPU, where the host lets us set them
     rootfs   what of the host shows inside: the userland, and nothing else
+    init     what a box's PID 1 becomes when it rests
     box      one sandbox: from clone to PID 1 serving its first process
     serve    the loop: one socket to termgym, one box per request
 """

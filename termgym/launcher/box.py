@@ -4,6 +4,7 @@ The first half runs in the launcher (clone, the user map, the cgroup), the secon
 root, gives up all that it does not need, and then serves requests from termgym's socket: start a program on a pipe or
 on a terminal, kill one, report how it ended. When that socket closes, PID 1 ends and the kernel kills all the rest.
 PID 1 cannot be traced or read from inside (not dumpable), nor killed (the kernel shields a namespace's first process).
+Told to rest, it becomes a program that only sleeps (init.py); requests after that are for a process that joins the box.
 """
 
 import errno
@@ -17,7 +18,7 @@ import struct
 import sys
 from fcntl import ioctl
 
-from . import linux, seccomp
+from . import init, linux, seccomp
 from .rootfs import Base
 
 NAMESPACES = (
@@ -51,8 +52,10 @@ SIOCSIFFLAGS, IFF_UP = 0x8914, 0x1
 class Plan:
     """What one box is to be: the launcher's reading of a `create` request."""
 
-    def __init__(self, request: dict[str, object], base: Base, layers: list[int], tmpfs: int, doors: list[int]) -> None:
-        self.base, self.layers, self.tmpfs, self.doors = base, layers, tmpfs, doors
+    def __init__(
+        self, request: dict[str, object], base: Base, layers: list[int], tmpfs: int, doors: list[int], init: int
+    ) -> None:
+        self.base, self.layers, self.tmpfs, self.doors, self.init = base, layers, tmpfs, doors, init
         self.verify = bool(request.get("verify"))
         self.rlimits: dict[str, int] = request["rlimits"]  # type: ignore[assignment]
 
@@ -62,21 +65,50 @@ def live(plan: Plan, control: socket.socket, go: int) -> None:
     status = 1
     try:
         sys.path.clear()  # from here on its folders are the agent's to fill
-        for door in plan.doors:
-            os.write(door, b"0")
-            os.close(door)
+        walk_through(plan.doors)
         if os.read(go, 1):  # the user map is written
             become_root()
             root = enter(plan)
             harden(plan.rlimits)
             socket.send_fds(control, [b'{"ready": true}'], [root])
             os.close(root)
-            serve(control)
+            serve(control, plan.init)
             status = 0
     except OSError as error:
         control.send(json.dumps({"error": str(error)}).encode())
     finally:
         os._exit(status)
+
+
+def join(pidfd: int, doors: list[int], rlimits: dict[str, int], control: socket.socket) -> None:
+    """Serve in the box whose PID 1 rests, beside it, until the socket closes. Never returns.
+
+    No process of the box sees this one before it is hardened: only its child is born into their PID namespace, and
+    is the launcher's child, so that nobody has to wait for it.
+    """
+    status = 1
+    try:
+        sys.path.clear()
+        walk_through(doors)
+        linux.setns(pidfd, NAMESPACES)
+        os.close(pidfd)
+        become_root()
+        harden(rlimits)
+        if linux.clone(linux.CLONE_PARENT) == 0:
+            control.send(b'{"ready": true}')
+            serve(control)
+        status = 0
+    except OSError as error:
+        control.send(json.dumps({"error": str(error)}).encode())
+    finally:
+        os._exit(status)
+
+
+def walk_through(doors: list[int]) -> None:
+    """Enter the box's cgroups: see `Cgroups.doors`."""
+    for door in doors:
+        os.write(door, b"0")
+        os.close(door)
 
 
 def become_root() -> None:
@@ -178,12 +210,12 @@ def harden(rlimits: dict[str, int]) -> None:
     linux.capset(CAPABILITIES)
     linux.prctl(linux.PR_SET_NO_NEW_PRIVS, 1)
     linux.prctl(linux.PR_SET_DUMPABLE, 0)
-    linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
     seccomp.install()
 
 
-def serve(control: socket.socket) -> None:
-    """PID 1's loop: requests from `control`, and the ends of processes."""
+def serve(control: socket.socket, program: int = -1) -> None:
+    """The loop inside: requests from `control`, and the ends of processes. PID 1 has a `program` to rest as."""
+    linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
     started: set[int] = set()
     wakeup, wake = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
     signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
@@ -200,7 +232,18 @@ def serve(control: socket.socket) -> None:
             message, fds = linux.receive(control, 1 << 18, 4)
             if not message:
                 return
-            answer(control, json.loads(message), fds, started)
+            request = json.loads(message)
+            if request["op"] == "rest":
+                rest(control, program, started)
+            answer(control, request, fds, started)
+
+
+def rest(control: socket.socket, program: int, started: set[int]) -> None:
+    """Become a program that does nothing; all descriptors but the standard three close by that. Never returns."""
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # first: who ends from here on is the kernel's to reap
+    report(control, started)
+    linux.capset(0)  # with these, a file that we own would count as one that we may read
+    os.execve(program, [init.NAME], {})
 
 
 def _note(*_: object) -> None:

@@ -20,6 +20,7 @@ _CLONE, _PIVOT_ROOT = (220, 41) if _ARM else (56, 155)
 _OPEN_TREE, _MOVE_MOUNT, _FSOPEN, _FSCONFIG, _FSMOUNT = 428, 429, 430, 431, 432
 _PIDFD_OPEN, _CLONE3, _OPENAT2, _MOUNT_SETATTR = 434, 435, 437, 442
 
+CLONE_PARENT = 0x00008000
 CLONE_NEWNS = 0x00020000
 CLONE_NEWCGROUP = 0x02000000
 CLONE_NEWUTS = 0x04000000
@@ -78,7 +79,7 @@ def unshare(flags: int) -> None:
 
 
 def setns(fd: int, kind: int) -> None:
-    """Enter the namespace of `kind` that `fd` refers to."""
+    """Enter the namespace of `kind` that `fd` refers to; those of a process, if it is a pidfd."""
     _check("setns", _libc.setns(fd, kind))
 
 

@@ -12,8 +12,8 @@ import signal
 import socket
 import sys
 
-from . import linux, rootfs, seccomp
-from .box import NAMESPACES, Plan, live
+from . import init, linux, rootfs, seccomp
+from .box import NAMESPACES, Plan, join, live
 from .cgroup import Cgroups, Limits
 from .rootfs import Base
 
@@ -85,6 +85,7 @@ class Launcher:
         self.outside = _own_mounts()
         self.idmapped = False
         self.bases = {"": self._host_base(hidden)}
+        self.init = init.write("/base")
         self.inside = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
 
     def hello(self) -> dict[str, object]:
@@ -95,7 +96,7 @@ class Launcher:
     def run(self) -> None:
         """Serve until the socket closes."""
         while True:
-            message, fds = linux.receive(self.sock, 1 << 16, 1)
+            message, fds = linux.receive(self.sock, 1 << 16, 2)
             if not message:
                 return
             request = json.loads(message)
@@ -108,8 +109,11 @@ class Launcher:
         reply: dict[str, object] = {"id": request["id"]}
         handed: list[int] = []
         try:
-            reply["pid"] = pid = self.create(request, fds[0])
-            handed = [linux.pidfd_open(pid)]
+            if request["op"] == "enter":
+                self.enter(request, *fds)
+            else:
+                reply["pid"] = pid = self.create(request, *fds)
+                handed = [linux.pidfd_open(pid)]
         except (OSError, ValueError) as error:  # one box's; the others go on
             reply["error"] = str(error)
         socket.send_fds(self.sock, [json.dumps(reply).encode()], handed)
@@ -136,7 +140,7 @@ class Launcher:
         pid = -1
         try:
             layers += map(self._copy, below)
-            plan = Plan(request, self.bases[image], layers, tmpfs, doors)
+            plan = Plan(request, self.bases[image], layers, tmpfs, doors, self.init)
             pid = linux.clone(NAMESPACES, *inside)
             if pid == 0:
                 _be_first(plan, control, wait)
@@ -154,6 +158,19 @@ class Launcher:
                 os.close(fd)
         self.boxes[number] = Box(pid, mounts, tmpfs, below, group, limits)
         return pid
+
+    def enter(self, request: dict[str, object], control: int, pidfd: int) -> None:
+        """Start a process that serves `control` inside a box, whose PID 1 `pidfd` refers to."""
+        box = self.boxes.get(request["box"])  # type: ignore[arg-type]
+        if box is None:
+            raise ValueError("the sandbox is closed")
+        doors, inside = self.cgroups.doors(box.group)
+        try:
+            if linux.clone(0, *inside) == 0:
+                _be_inside(pidfd, doors, request["rlimits"], control)  # type: ignore[arg-type]
+        finally:
+            for fd in (*doors, *inside):
+                os.close(fd)
 
     def _open(self, number: int) -> Box | None:
         if number and number not in self.boxes:
@@ -285,8 +302,18 @@ def _be_first(plan: Plan, control: int, go: int) -> None:
     """What the clone does: it must never come back as a second launcher."""
     try:
         os.dup2(0, 2)
-        _close_all_but(control, go, plan.tmpfs, *plan.layers, *plan.doors)
+        _close_all_but(control, go, plan.init, plan.tmpfs, *plan.layers, *plan.doors)
         live(plan, socket.socket(fileno=control), go)
+    finally:
+        os._exit(1)
+
+
+def _be_inside(pidfd: int, doors: list[int], rlimits: dict[str, int], control: int) -> None:
+    """What the clone that enters a box does: likewise."""
+    try:
+        os.dup2(0, 2)
+        _close_all_but(control, pidfd, *doors)
+        join(pidfd, doors, rlimits, socket.socket(fileno=control))
     finally:
         os._exit(1)
 

@@ -6,6 +6,9 @@ filter denies what Docker's default denies. What it does not contain: an exploit
 side channels. Hostile code wants a virtual machine or gVisor around it.
 
 The launcher (termgym.launcher) makes the boxes; this is one box, from outside.
+
+Its PID 1 starts what is to run inside. Once that is a terminal, and nothing else is awaited, PID 1 is told to rest,
+which leaves it without a channel; for later requests another process enters, which the agent may kill like its own.
 """
 
 import asyncio
@@ -15,9 +18,9 @@ import select
 import signal
 import socket
 import stat
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Generator, Mapping, Sequence
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, TypeVar
 
 from termgym.channel import Capture, Channel, ProgramError
 from termgym.errors import SandboxDied, SandboxError, SandboxFileError
@@ -26,7 +29,12 @@ from termgym.launcher_client import Launcher, first, launcher
 from termgym.sandbox import MAX_FILE_BYTES, MIB, ExecResult, Pty, SandboxSpec
 from termgym.task import File
 
+T = TypeVar("T")
 SEAL_TIMEOUT_S = 10.0
+REST_S = 0.01
+"""After which PID 1 rests: not while whoever opened a terminal waits for it, and requests often come together."""
+ANSWER_TIMEOUT_S = 30.0
+"""For what takes no time but if the agent stopped the process that is to answer."""
 LINGER_S = 0.2
 
 ENV = {
@@ -48,6 +56,47 @@ def new(spec: SandboxSpec) -> "NamespaceSandbox":
     return NamespaceSandbox(spec)
 
 
+class Service:
+    """A process inside that starts others on request, and what it started: PID 1, or one that entered later."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.ready: asyncio.Future[tuple[dict[str, Any], list[int]]] = asyncio.get_running_loop().create_future()
+        self.exits: dict[int, asyncio.Future[int]] = {}
+        self.channel = Channel(sock, self._event)
+
+    async def begun(self) -> tuple[dict[str, Any], list[int]]:
+        """Its first message, and the descriptors that came with it."""
+        return await first(self.ready, self.channel, ({"error": "it ended before it was ready"}, []))
+
+    async def ask(self, request: dict[str, Any], fds: Sequence[int] = ()) -> tuple[dict[str, Any], list[int]]:
+        """Ask for something and get the answer, or else `SandboxDied`."""
+        return await self.wait(self.channel.ask(request, fds))
+
+    async def wait(self, answer: Awaitable[T]) -> T:
+        """What it owes us, in time."""
+        try:
+            async with asyncio.timeout(ANSWER_TIMEOUT_S):
+                return await answer
+        except TimeoutError:
+            self.channel.close()
+            raise SandboxDied(f"the sandbox did not answer within {ANSWER_TIMEOUT_S} s") from None
+
+    def _event(self, message: dict[str, Any], fds: list[int]) -> None:
+        if "exit" in message:
+            future = self.exits.get(message["exit"])
+            if future is not None and not future.done():
+                future.set_result(message["status"])
+        elif "closed" in message:
+            for future in self.exits.values():
+                if not future.done():
+                    future.set_exception(SandboxDied("the sandbox's processes are gone"))
+        elif not self.ready.done():
+            self.ready.set_result((message, fds))
+        else:
+            for fd in fds:
+                os.close(fd)
+
+
 class NamespaceSandbox:
     """A `Sandbox` in Linux namespaces."""
 
@@ -56,9 +105,12 @@ class NamespaceSandbox:
         self._parent, self._verify = parent, verify
         self._number = self._pid = 0
         self._pidfd = self._root = self._proc = -1
-        self._exits: dict[int, asyncio.Future[int]] = {}
         self._launcher: Launcher | None = None
-        self._channel: Channel | None = None
+        self._service: Service | None = None
+        self._resting: Service | None = None
+        self._entering = asyncio.Lock()
+        self._requests = 0
+        self._has_terminal = False
 
     @property
     def alive(self) -> bool:
@@ -82,13 +134,12 @@ class NamespaceSandbox:
         if self._parent is not None and self._parent._launcher is not self._launcher:
             raise SandboxDied("the sandbox to fork is of another event loop, or its launcher is gone")
         self._number = next(self._launcher.boxes)
-        ready: asyncio.Future[tuple[dict[str, Any], list[int]]] = asyncio.get_running_loop().create_future()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._channel = Channel(ours, lambda message, fds: self._event(message, fds, ready))
+        self._service = Service(ours)
         with theirs:
             reply, handed = await self._launcher.channel.ask(self._request(), [theirs.fileno()])
         self._pid, (self._pidfd,) = reply["pid"], handed
-        message, fds = await first(ready, self._channel, ({"error": "it ended before it was ready"}, []))
+        message, fds = await self._service.begun()
         if "error" in message:
             raise SandboxError(f"the sandbox could not start: {message['error']}")
         (self._root,) = fds
@@ -96,10 +147,6 @@ class NamespaceSandbox:
 
     def _request(self) -> dict[str, Any]:
         resources = self.spec.resources
-        rlimits = {"CORE": 0, "NOFILE": 4096, "NPROC": resources.processes, "FSIZE": resources.storage_mb * MIB}
-        assert self._launcher is not None
-        if "memory" not in self._launcher.cgroups:
-            rlimits["DATA"] = resources.memory_mb * MIB
         return {
             "op": "create",
             "box": self._number,
@@ -111,25 +158,62 @@ class NamespaceSandbox:
             "cpus": resources.cpus,
             "disk": resources.storage_mb * MIB,
             "inodes": resources.inodes,
-            "rlimits": rlimits,
+            "rlimits": self._rlimits(),
         }
 
-    def _event(
-        self, message: dict[str, Any], fds: list[int], ready: asyncio.Future[tuple[dict[str, Any], list[int]]]
-    ) -> None:
-        if "exit" in message:
-            future = self._exits.get(message["exit"])
-            if future is not None and not future.done():
-                future.set_result(message["status"])
-        elif "closed" in message:
-            for future in self._exits.values():
-                if not future.done():
-                    future.set_exception(SandboxDied("the sandbox's processes are gone"))
-        elif not ready.done():
-            ready.set_result((message, fds))
-        else:
-            for fd in fds:
-                os.close(fd)
+    def _rlimits(self) -> dict[str, int]:
+        resources = self.spec.resources
+        rlimits = {"CORE": 0, "NOFILE": 4096, "NPROC": resources.processes, "FSIZE": resources.storage_mb * MIB}
+        assert self._launcher is not None
+        if "memory" not in self._launcher.cgroups:
+            rlimits["DATA"] = resources.memory_mb * MIB
+        return rlimits
+
+    @contextlib.asynccontextmanager
+    async def _serving(self) -> AsyncGenerator[Service]:
+        """Who starts programs inside, for as long as one is awaited; then PID 1 rests if there is a terminal."""
+        self._requests += 1
+        try:
+            async with self._entering:
+                self._service = service = await self._live()
+            yield service
+        finally:
+            self._requests -= 1
+            if self._has_terminal and self._resting is None:
+                asyncio.get_running_loop().call_later(REST_S, self._rest)
+
+    def _rest(self) -> None:
+        """Let PID 1 rest if nobody waits for it. It closes the channel, once it has answered all that came before."""
+        if self._resting is not None or self._requests or self._service is None:
+            return
+        self._resting, self._service = self._service, None
+        with contextlib.suppress(SandboxDied):
+            self._resting.channel.send({"op": "rest"})
+
+    async def _live(self) -> Service:
+        if self._service is not None and not self._service.channel.closed.is_set():
+            return self._service
+        if self._resting is None or self._pidfd < 0:
+            raise SandboxDied("the sandbox is not running: it was sealed, closed, or its processes are gone")
+        await self._resting.wait(self._resting.channel.closed.wait())  # before it rests, only root may enter
+        return await self._enter()
+
+    async def _enter(self) -> Service:
+        """Have another process serve inside."""
+        assert self._launcher is not None
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        service = Service(ours)
+        try:
+            with theirs:
+                request = {"op": "enter", "box": self._number, "rlimits": self._rlimits()}
+                await self._launcher.channel.ask(request, [theirs.fileno(), self._pidfd])
+            message, _ = await service.begun()
+            if "error" in message:
+                raise SandboxDied(f"no process could enter the sandbox: {message['error']}")
+        except BaseException:
+            service.channel.close()
+            raise
+        return service
 
     async def exec(
         self,
@@ -141,40 +225,32 @@ class NamespaceSandbox:
         timeout_s: float = 60.0,
     ) -> ExecResult:
         """See `Sandbox.exec`."""
-        with self._as_root():  # so that the program may open /dev/stdin, /dev/stdout and /dev/stderr anew
-            given, out, err = os.memfd_create("stdin"), Capture(), Capture()
-        with out, err:
-            os.write(given, stdin)
-            os.lseek(given, 0, os.SEEK_SET)
-            try:
-                pid, _ = await self._spawn("exec", argv, env, cwd, [given, out.writer, err.writer])
-            except ProgramError as error:
-                return ExecResult(127, b"", f"{argv[0]}: {error}".encode())
-            finally:
-                os.close(given)
-                out.close_writer()
-                err.close_writer()
-            try:
-                status = await asyncio.wait_for(asyncio.shield(self._exits[pid]), timeout_s)
-                timed_out = False
-            except TimeoutError:
-                await self._live().ask({"op": "kill", "pid": pid})
-                status, timed_out = await self._exits[pid], True
-            except asyncio.CancelledError:
-                with contextlib.suppress(SandboxDied):
-                    self._live().send({"id": 0, "op": "kill", "pid": pid})
-                raise
-            finally:
-                self._exits.pop(pid, None)
-            await asyncio.wait([out.done, err.done], timeout=LINGER_S)
-            return ExecResult(status, bytes(out.data), bytes(err.data), timed_out)
+        async with self._serving() as service:
+            with self._as_root():  # so that the program may open /dev/stdin, /dev/stdout and /dev/stderr anew
+                given, out, err = os.memfd_create("stdin"), Capture(), Capture()
+            with out, err:
+                os.write(given, stdin)
+                os.lseek(given, 0, os.SEEK_SET)
+                try:
+                    pid, _ = await self._spawn(service, "exec", argv, env, cwd, [given, out.writer, err.writer])
+                except ProgramError as error:
+                    return ExecResult(127, b"", f"{argv[0]}: {error}".encode())
+                finally:
+                    os.close(given)
+                    out.close_writer()
+                    err.close_writer()
+                status, timed_out = await _end(service, pid, timeout_s)
+                await asyncio.wait([out.done, err.done], timeout=LINGER_S)
+                return ExecResult(status, bytes(out.data), bytes(err.data), timed_out)
 
     async def open_pty(
         self, argv: Sequence[str], *, env: Mapping[str, str] | None = None, rows: int = 40, cols: int = 160
     ) -> Pty:
         """See `Sandbox.open_pty`."""
-        pid, (master,) = await self._spawn("pty", argv, env, None, rows=rows, cols=cols)
-        del self._exits[pid]
+        async with self._serving() as service:
+            pid, (master,) = await self._spawn(service, "pty", argv, env, None, rows=rows, cols=cols)
+            del service.exits[pid]
+            self._has_terminal = True
         os.set_blocking(master, False)
         try:
             return Pty(master, _session_leader(master), self._pid)
@@ -184,6 +260,7 @@ class NamespaceSandbox:
 
     async def _spawn(
         self,
+        service: Service,
         op: str,
         argv: Sequence[str],
         env: Mapping[str, str] | None,
@@ -199,15 +276,10 @@ class NamespaceSandbox:
             "make_cwd": cwd is None,
             **more,
         }
-        reply, handed = await self._live().ask(request, fds)
+        reply, handed = await service.ask(request, fds)
         pid: int = reply["pid"]
-        self._exits[pid] = asyncio.get_running_loop().create_future()
+        service.exits[pid] = asyncio.get_running_loop().create_future()
         return pid, handed
-
-    def _live(self) -> Channel:
-        if self._channel is None or self._channel.closed.is_set():
-            raise SandboxDied("the sandbox is not running: it was sealed, closed, or its processes are gone")
-        return self._channel
 
     def put(self, files: Mapping[str, File]) -> None:
         """See `Sandbox.put`."""
@@ -294,8 +366,12 @@ class NamespaceSandbox:
         await self._gone()
         os.close(self._pidfd)
         self._pidfd = -1
-        if self._channel is not None:
-            self._channel.close()
+        self._hang_up()
+
+    def _hang_up(self) -> None:
+        for service in (self._service, self._resting):
+            if service is not None:
+                service.channel.close()
 
     async def _gone(self) -> None:
         """Wait for PID 1 to end: the kernel lets it end only after all others of its namespace have."""
@@ -338,12 +414,28 @@ class NamespaceSandbox:
             os.close(self._root)
             self._root = -1
         await self.seal()
-        if self._channel is not None:
-            self._channel.close()
+        self._hang_up()
         if self._number and self._launcher is not None:
             with contextlib.suppress(SandboxDied):
                 self._launcher.channel.send({"op": "close", "box": self._number})
             self._number = 0
+
+
+async def _end(service: Service, pid: int, timeout_s: float) -> tuple[int, bool]:
+    """How a program ended, and whether it had to be killed for its time being up."""
+    ended = service.exits[pid]
+    kill = {"op": "kill", "pid": pid}
+    try:
+        return await asyncio.wait_for(asyncio.shield(ended), timeout_s), False
+    except TimeoutError:
+        await service.ask(kill)
+        return await service.wait(ended), True
+    except asyncio.CancelledError:
+        with contextlib.suppress(SandboxDied):
+            service.channel.send({"id": 0, **kill})
+        raise
+    finally:
+        service.exits.pop(pid, None)
 
 
 def _read(fd: int, limit: int) -> bytes:
