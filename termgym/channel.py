@@ -13,7 +13,6 @@ from termgym.errors import SandboxDied, SandboxError
 from termgym.launcher import linux
 
 MAX_OUTPUT_BYTES = 10 << 20
-ANSWER_TIMEOUT_S = 20.0
 _MAX_MESSAGE = 1 << 18
 
 
@@ -48,17 +47,14 @@ class Channel:
         """Send a request and wait for its answer, with the descriptors that came along.
 
         Raises:
-            SandboxError: It says that it failed, or nothing in `ANSWER_TIMEOUT_S`.
+            SandboxError: It says that it failed.
             SandboxDied: The other end is gone.
         """
         number = next(self._numbers)
         future = self._waiting[number] = asyncio.get_running_loop().create_future()
         try:
             self.send({"id": number, **request}, fds)
-            async with asyncio.timeout(ANSWER_TIMEOUT_S):
-                reply, handed = await future
-        except TimeoutError as error:
-            raise SandboxError(f"the sandbox hangs: no answer in {ANSWER_TIMEOUT_S:.0f} s") from error
+            reply, handed = await future
         finally:
             self._waiting.pop(number, None)
         if "error" in reply:

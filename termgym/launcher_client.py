@@ -13,16 +13,18 @@ import sys
 import sysconfig
 import time
 import weakref
+from collections.abc import Sequence
 from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
 
 import termgym
 from termgym.channel import Channel
-from termgym.errors import SandboxUnavailable
+from termgym.errors import SandboxError, SandboxUnavailable
 
 T = TypeVar("T")
 START_TIMEOUT_S = 30.0
+ANSWER_TIMEOUT_S = 20.0
 END_TIMEOUT_S = 10.0
 _MAIN = "import sys; sys.path.insert(0, sys.argv.pop(1)); from launcher.serve import main; main()"
 _ATTRIBUTE = "_termgym_launcher"
@@ -41,6 +43,20 @@ class Launcher:
         """The id that root inside has outside."""
         self.boxes = count(1)
         _alive.add(self)
+
+    async def ask(self, request: dict[str, Any], fds: Sequence[int] = ()) -> tuple[dict[str, Any], list[int]]:
+        """Ask for something, and wait for the answer. A process that hangs is killed: the next sandbox starts another.
+
+        Raises:
+            SandboxError: It failed, or did not answer in time.
+        """
+        try:
+            async with asyncio.timeout(ANSWER_TIMEOUT_S):
+                return await self.channel.ask(request, fds)
+        except TimeoutError:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)
+            raise SandboxError(f"the launcher did not answer within {ANSWER_TIMEOUT_S:.0f} s; it was killed") from None
 
     async def close(self) -> None:
         """End the process, and every sandbox with it."""

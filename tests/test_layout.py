@@ -19,6 +19,7 @@ ORDER = (
     ("source",),
     ("channel",),
     ("launcher_client",),
+    ("service",),
     ("sandbox",),
     ("settle", "screen", "output", "metrics"),
     ("terminal",),

@@ -18,23 +18,21 @@ import select
 import signal
 import socket
 import stat
-from collections.abc import AsyncGenerator, Awaitable, Generator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
 from pathlib import PurePosixPath
-from typing import Any, TypeVar
+from typing import Any
 
-from termgym.channel import Capture, Channel, ProgramError
+from termgym.channel import Capture, ProgramError
 from termgym.errors import SandboxDied, SandboxError, SandboxFileError
 from termgym.launcher import linux
-from termgym.launcher_client import Launcher, first, launcher
+from termgym.launcher_client import Launcher, launcher
 from termgym.sandbox import MAX_FILE_BYTES, MIB, ExecResult, Pty, SandboxSpec
+from termgym.service import Service
 from termgym.task import File
 
-T = TypeVar("T")
 SEAL_TIMEOUT_S = 10.0
 REST_S = 0.01
 """After which PID 1 rests: not while whoever opened a terminal waits for it, and requests often come together."""
-ANSWER_TIMEOUT_S = 30.0
-"""For what takes no time but if the agent stopped the process that is to answer."""
 LINGER_S = 0.2
 
 ENV = {
@@ -54,47 +52,6 @@ VERIFIER_ENV = {**ENV, "HOME": "/tests", "PYTHONSAFEPATH": "1", "PYTHONNOUSERSIT
 def new(spec: SandboxSpec) -> "NamespaceSandbox":
     """A sandbox of this kind, not yet started."""
     return NamespaceSandbox(spec)
-
-
-class Service:
-    """A process inside that starts others on request, and what it started: PID 1, or one that entered later."""
-
-    def __init__(self, sock: socket.socket) -> None:
-        self.ready: asyncio.Future[tuple[dict[str, Any], list[int]]] = asyncio.get_running_loop().create_future()
-        self.exits: dict[int, asyncio.Future[int]] = {}
-        self.channel = Channel(sock, self._event)
-
-    async def begun(self) -> tuple[dict[str, Any], list[int]]:
-        """Its first message, and the descriptors that came with it."""
-        return await first(self.ready, self.channel, ({"error": "it ended before it was ready"}, []))
-
-    async def ask(self, request: dict[str, Any], fds: Sequence[int] = ()) -> tuple[dict[str, Any], list[int]]:
-        """Ask for something and get the answer, or else `SandboxDied`."""
-        return await self.wait(self.channel.ask(request, fds))
-
-    async def wait(self, answer: Awaitable[T]) -> T:
-        """What it owes us, in time."""
-        try:
-            async with asyncio.timeout(ANSWER_TIMEOUT_S):
-                return await answer
-        except TimeoutError:
-            self.channel.close()
-            raise SandboxDied(f"the sandbox did not answer within {ANSWER_TIMEOUT_S} s") from None
-
-    def _event(self, message: dict[str, Any], fds: list[int]) -> None:
-        if "exit" in message:
-            future = self.exits.get(message["exit"])
-            if future is not None and not future.done():
-                future.set_result(message["status"])
-        elif "closed" in message:
-            for future in self.exits.values():
-                if not future.done():
-                    future.set_exception(SandboxDied("the sandbox's processes are gone"))
-        elif not self.ready.done():
-            self.ready.set_result((message, fds))
-        else:
-            for fd in fds:
-                os.close(fd)
 
 
 class NamespaceSandbox:
@@ -137,7 +94,7 @@ class NamespaceSandbox:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._service = Service(ours)
         with theirs:
-            reply, handed = await self._launcher.channel.ask(self._request(), [theirs.fileno()])
+            reply, handed = await self._launcher.ask(self._request(), [theirs.fileno()])
         self._pid, (self._pidfd,) = reply["pid"], handed
         message, fds = await self._service.begun()
         if "error" in message:
@@ -206,7 +163,7 @@ class NamespaceSandbox:
         try:
             with theirs:
                 request = {"op": "enter", "box": self._number, "rlimits": self._rlimits()}
-                await self._launcher.channel.ask(request, [theirs.fileno(), self._pidfd])
+                await self._launcher.ask(request, [theirs.fileno(), self._pidfd])
             message, _ = await service.begun()
             if "error" in message:
                 raise SandboxDied(f"no process could enter the sandbox: {message['error']}")
@@ -239,7 +196,7 @@ class NamespaceSandbox:
                     os.close(given)
                     out.close_writer()
                     err.close_writer()
-                status, timed_out = await _end(service, pid, timeout_s)
+                status, timed_out = await service.end(pid, timeout_s)
                 await asyncio.wait([out.done, err.done], timeout=LINGER_S)
                 return ExecResult(status, bytes(out.data), bytes(err.data), timed_out)
 
@@ -419,23 +376,6 @@ class NamespaceSandbox:
             with contextlib.suppress(SandboxDied):
                 self._launcher.channel.send({"op": "close", "box": self._number})
             self._number = 0
-
-
-async def _end(service: Service, pid: int, timeout_s: float) -> tuple[int, bool]:
-    """How a program ended, and whether it had to be killed for its time being up."""
-    ended = service.exits[pid]
-    kill = {"op": "kill", "pid": pid}
-    try:
-        return await asyncio.wait_for(asyncio.shield(ended), timeout_s), False
-    except TimeoutError:
-        await service.ask(kill)
-        return await service.wait(ended), True
-    except asyncio.CancelledError:
-        with contextlib.suppress(SandboxDied):
-            service.channel.send({"id": 0, **kill})
-        raise
-    finally:
-        service.exits.pop(pid, None)
 
 
 def _read(fd: int, limit: int) -> bytes:
