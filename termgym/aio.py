@@ -7,7 +7,7 @@ import select
 import selectors
 import threading
 import weakref
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -90,6 +90,17 @@ def _run(own: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, T]) -> T
         with contextlib.suppress(asyncio.CancelledError):
             own.run_until_complete(task)
         raise
+
+
+async def together(coroutines: Iterable[Coroutine[Any, Any, object]]) -> None:
+    """Run coroutines at the same time, each to its end, and raise the first error then.
+
+    `asyncio.gather` would leave the others running.
+    """
+    results = await asyncio.gather(*coroutines, return_exceptions=True)
+    for error in results:
+        if isinstance(error, BaseException):
+            raise error
 
 
 class LoopThread:

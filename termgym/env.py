@@ -1,7 +1,8 @@
 """`Terminal-v0`: a terminal task as a Gymnasium environment. A thin, synchronous shell over a `Slot`."""
 
+import copy
 from collections.abc import Sequence
-from typing import Any, Generic, SupportsFloat, TypeVar
+from typing import Any, Generic, Self, SupportsFloat, TypeVar
 
 import gymnasium as gym
 
@@ -11,6 +12,7 @@ from termgym.errors import UnknownName
 from termgym.interface import Interface, TextInterface
 from termgym.setting import Setting
 from termgym.slot import Slot
+from termgym.snapshot import Carried, Snapshot
 from termgym.source import TaskSource, Wanted
 from termgym.verifier import Verdict
 
@@ -28,6 +30,7 @@ class EpisodeEnv(gym.Env[Obs, Act], Generic[Obs, Act]):
         """Prepare an environment; nothing is started before `reset`."""
         check_render_mode(render_mode)
         self._slot = Slot(setting, interface)
+        self._snapshots: list[Snapshot] = []
         self._loop = aio.loop()
         self.render_mode = render_mode
         self.observation_space, self.action_space = interface.observation_space, interface.action_space
@@ -64,6 +67,50 @@ class EpisodeEnv(gym.Env[Obs, Act], Generic[Obs, Act]):
         """Count tokens that the policy used, towards the limit on them."""
         self._slot.current.tokens += tokens
 
+    def snapshot(self, *, replay: bool | None = None) -> Snapshot:
+        """The episode as it stands, to `restore` any number of times, here or in a `fork`; `discard` frees it.
+
+        Files come back exactly. A shell at its prompt comes back as a new one in the same state; where more runs, what
+        was typed is typed again: `carried` tells which, afterwards. `replay=True` types again in any case, and
+        `replay=False` in none: whatever runs beside the shell is then ended, here too.
+
+        Raises:
+            ResetNeeded: There is no episode, or it has ended.
+        """
+        snapshot = aio.run(self._slot.snapshot(replay), self._loop)
+        self._snapshots.append(snapshot)
+        return snapshot
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Go on from a snapshot: the next step is as if taken there."""
+        aio.run(self._slot.restore(snapshot), self._loop)
+
+    def discard(self, snapshot: Snapshot) -> None:
+        """Let go of a snapshot; `close` lets go of all that this environment took."""
+        self._snapshots.remove(snapshot)
+        aio.run(snapshot.close(), self._loop)
+
+    def fork(self, count: int, *, replay: bool | None = None) -> list[Self]:
+        """`count` environments that go on from here, as this one does: see `snapshot` for what goes on in them.
+
+        Each is to be closed by itself, has a copy of this one's random state, and is used in the same thread.
+        """
+        slots = aio.run(self._slot.fork(count, replay), self._loop)
+        return [self._like(slot) for slot in slots]
+
+    def _like(self, slot: Slot[Obs, Act]) -> Self:
+        env = copy.copy(self)
+        env._slot, env._snapshots = slot, []
+        env._np_random = copy.deepcopy(self._np_random)
+        env.observation_space = slot.interface.observation_space
+        env.action_space = slot.interface.action_space
+        return env
+
+    @property
+    def carried(self) -> Carried | None:
+        """What of the terminal went on, in a fork or after `restore`; None in an episode from its beginning."""
+        return self._slot.episode.carried if self._slot.episode else None
+
     def render(self) -> Any:
         """The screen, by the render mode.
 
@@ -82,8 +129,10 @@ class EpisodeEnv(gym.Env[Obs, Act], Generic[Obs, Act]):
             aio.run(self._slot.close(), self._loop)
 
     def close(self) -> None:
-        """Drop the sandbox. Closing twice is allowed."""
+        """Drop the sandbox and the snapshots. Closing twice is allowed."""
         self._drop()
+        while self._snapshots:
+            self.discard(self._snapshots[-1])
 
 
 class TerminalEnv(EpisodeEnv[str, str]):

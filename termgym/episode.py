@@ -6,16 +6,18 @@ rollout engine uses it as it is.
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Generator, Iterable
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
+from enum import Enum
 from math import inf
+from typing import NamedTuple, Protocol
 
 from termgym.errors import SandboxDied, SandboxError, TaskError, VerifierError
 from termgym.metrics import Metrics
 from termgym.outcome import Outcome
 from termgym.pool import Order, SandboxPool, Warm, dispose, make, open_shell
-from termgym.protocol import Action, Command, Parsed, first_prompt, next_prompt, parse
+from termgym.protocol import Command, Parsed, first_prompt, next_prompt, parse
 from termgym.sandbox import Sandbox, SandboxSpec
 from termgym.task import Limits, Task
 from termgym.terminal import COLS, ROWS, Settled, Terminal
@@ -74,6 +76,37 @@ class Timings:
                 self.metrics.time(name, elapsed)
 
 
+class Carried(Enum):
+    """What of a terminal goes on in a branch, from a snapshot (`termgym.snapshot`)."""
+
+    SHELL = "shell"
+    """A new shell has the state of the old one; nothing else ran."""
+    FILES = "files"
+    """Nothing but the files, by request: a new login shell is in the old one's folder."""
+    REPLAYED = "replayed"
+    """All: what was typed was typed again, and the screen came out the same."""
+    DIVERGED = "diverged"
+    """What was typed was typed again, and the screen is another: time, chance or a process id shows in it."""
+
+
+class Progress(NamedTuple):
+    """How far an episode has come: what its limits count, and its rule on completion."""
+
+    turns: int
+    tokens: int
+    command_s: float
+    claimed: bool
+    left_s: float
+
+
+class Origin(Protocol):
+    """What an episode goes on from, instead of from its task: a `termgym.snapshot.Snapshot`."""
+
+    async def close(self) -> None:
+        """Say that it is not needed any more."""
+        ...
+
+
 class Episode:
     """One attempt at one task: `reset` once, `step` until a turn ended, `finish` for the verdict, `close` always."""
 
@@ -86,13 +119,19 @@ class Episode:
     ) -> None:
         """`limits` stand in for the task's own; `pool` is where the sandbox comes from, else a new one is made."""
         self.task, self.config, self.limits = task, config or EpisodeConfig(), limits or task.limits
-        self._pool = pool
+        self.pool = pool
         self.timings = Timings(metrics=pool.metrics if pool else None)
         self.turns = self.tokens = 0
         self.command_s = 0.0
         """Seconds spent waiting for the terminal."""
         self.reason: Outcome | None = None
         """Why it ended, before the verdict: FAILED stands for the agent's own word that it is done."""
+        self.typed: list[Command] = []
+        """What was typed, since the beginning or since the snapshot that this goes on from."""
+        self.origin: Origin | None = None
+        """That snapshot."""
+        self.carried: Carried | None = None
+        """What of the terminal went on from there."""
         self._warm: Warm | None = None
         self._deadline = float("inf")
         self._claimed = False
@@ -126,7 +165,7 @@ class Episode:
             ) from error
 
     async def _create(self) -> None:
-        self._warm = await (self._pool.acquire(self._order) if self._pool else make(self._order))
+        self._warm = await (self.pool.acquire(self._order) if self.pool else make(self._order))
 
     @property
     def _order(self) -> Order:
@@ -171,7 +210,7 @@ class Episode:
         async with self._phase("step", sum(command.duration_s for command in _commands(parsed))):
             self.turns += 1
             self.terminal.mark()
-            settled = await self._type(parsed.action) if parsed.action else ()
+            settled = await self.type(_commands(parsed))
             claims = parsed.action is not None and parsed.action.task_complete
             asks = claims and self.config.confirm and not self._claimed
             if parsed.action is not None:  # a reply that could not be read takes nothing back
@@ -179,12 +218,14 @@ class Episode:
             self.reason = self._ending(done=claims and not asks)
             return Turn(self._observe(parsed, asks), parsed, settled, self.reason is not None)
 
-    async def _type(self, action: Action) -> tuple[Settled, ...]:
+    async def type(self, commands: Iterable[Command]) -> tuple[Settled, ...]:
+        """Type commands, each until it has settled or its time is up: why each wait ended. Part of `take`."""
         settled: list[Settled] = []
-        for command in action.commands:
+        for command in commands:
             begin = time.monotonic()
             wait_s = max(0.0, min(command.duration_s, self._deadline - begin, self._command_left_s()))
             wait_for_rest = self.config.wait == "settle"
+            self.typed.append(command)
             settled.append(await self.terminal.type(command.keystrokes, wait_s, settle=wait_for_rest))
             self.command_s += time.monotonic() - begin
             if settled[-1] is Settled.EXITED:
@@ -224,12 +265,32 @@ class Episode:
             verdict = await verify(task, self.sandbox)
         return Outcome.SOLVED if verdict.binary else self.reason or Outcome.FAILED, verdict
 
+    @property
+    def progress(self) -> "Progress":
+        """How far it has come."""
+        left_s = self._deadline - time.monotonic()
+        return Progress(self.turns, self.tokens, self.command_s, self._claimed, left_s)
+
+    def go_on(self, progress: "Progress", warm: Warm | None = None) -> None:
+        """Go on from where another had come, in a sandbox and a terminal that are as that one's were."""
+        self._warm = warm or self._warm
+        self.turns, self.tokens, self.command_s, self._claimed, left_s = progress
+        self._deadline = time.monotonic() + left_s
+
+    def give_up(self) -> Warm:
+        """Hand over the sandbox and the terminal; this episode is left without."""
+        warm, self._warm = Warm(self.sandbox, self.terminal), None
+        return warm
+
     async def close(self) -> None:
         """Drop the terminal and the sandbox, by the pool in the background if there is one. Twice is allowed."""
         warm, self._warm = self._warm, None
+        if self.origin is not None:
+            await self.origin.close()
+            self.origin = None
         with self.timings.phase("close"):
-            if warm and self._pool:
-                self._pool.release(warm)
+            if warm and self.pool:
+                self.pool.release(warm)
             elif warm:
                 await dispose(warm)
 

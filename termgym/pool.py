@@ -10,14 +10,14 @@ import math
 import os
 import time
 from collections import Counter, defaultdict, deque
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from termgym.errors import SandboxError, SandboxUnavailable
 from termgym.metrics import Metrics
 from termgym.sandbox import Sandbox, SandboxSpec, new_sandbox
-from termgym.terminal import COLS, ROWS, Terminal
+from termgym.terminal import COLS, ROWS, SHELL, Terminal
 
 PROMPT_TIMEOUT_S = 10.0
 BACKLOG = 64
@@ -73,12 +73,12 @@ async def make(order: Order) -> Warm:
     return Warm(sandbox, terminal)
 
 
-async def open_shell(sandbox: Sandbox, rows: int, cols: int) -> Terminal:
+async def open_shell(sandbox: Sandbox, rows: int, cols: int, argv: Sequence[str] = SHELL) -> Terminal:
     """A shell on a terminal in a sandbox, at its prompt if it comes to one.
 
     Whatever the shell reads as it starts may keep it from its prompt; the screen then shows what it does instead.
     """
-    terminal = await Terminal.open(sandbox, rows=rows, cols=cols)
+    terminal = await Terminal.open(sandbox, argv=argv, rows=rows, cols=cols)
     await terminal.ready(PROMPT_TIMEOUT_S)
     return terminal
 

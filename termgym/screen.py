@@ -38,6 +38,8 @@ _CUBE = (0, 95, 135, 175, 215, 255)
 # DA1, DA2, DSR and CPR: digits only, so that nothing an agent prints can choose what is typed. Titles,
 # colours, the clipboard, modes and settings stay unanswered.
 _ANSWER = re.compile(rb"\x1b\[(?:[?>][0-9;]{1,32}c|0n|[0-9]{1,5};[0-9]{1,5}R)")
+# libghostty begins what it writes with the colours of its palette.
+_PALETTE = re.compile(rb"\x1b\]4;[^\x1b]*\x1b\\")
 _MAX_ANSWERS = 16  # per feed: a flood of queries must not fill the program's input
 
 
@@ -183,20 +185,26 @@ class Emulator:
             done = lib.ghostty_terminal_set(self._term._t[0], option, ffi.new("uint64_t*", value))
             self._core.check(done, "limit")
 
+    def dump(self) -> bytes:
+        """What makes another emulator of this size show the same, cursor and colours too, fed to it at any time."""
+        vt = self._text((0, 0), (self.cols - 1, self.rows - 1), emit="VT").encode()
+        row, col = self.cursor
+        return b"\x1b[0m\x1b[H\x1b[2J" + _PALETTE.sub(b"", vt) + b"\x1b[0m\x1b[%d;%dH" % (row + 1, col + 1)
+
     @cached_property
     def _selection(self) -> tuple[Any, Any]:
-        """A selection and the options that format it as plain text; filled in at each use."""
+        """A selection and the options that format it; filled in at each use."""
         selection = self._core.init_sized("GhosttySelection")
         options = self._core.init_sized("GhosttyTerminalSelectionFormatOptions")
-        options.emit, options.trim = self._core.lib.GHOSTTY_FORMATTER_FORMAT_PLAIN, True
-        options.selection = selection
+        options.trim, options.selection = True, selection
         return selection, options
 
-    def _text(self, start: tuple[int, int], end: tuple[int, int], tag: str = "active") -> str:
+    def _text(self, start: tuple[int, int], end: tuple[int, int], tag: str = "active", emit: str = "PLAIN") -> str:
         """The text between two cells (x, y), both included; blank lines that end it are not there."""
         ffi, lib = self._core.ffi, self._core.lib
         selection, options = self._selection
         selection.start, selection.end = self._term.ref(*start, tag)[0], self._term.ref(*end, tag)[0]
+        options.emit = getattr(lib, f"GHOSTTY_FORMATTER_FORMAT_{emit}")
         text, size = ffi.new("uint8_t**"), ffi.new("size_t*")
         done = lib.ghostty_terminal_selection_format_alloc(self._term._t[0], ffi.NULL, options[0], text, size)
         self._core.check(done, "format")

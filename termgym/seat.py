@@ -9,6 +9,7 @@ from gymnasium.vector import AutoresetMode
 from termgym.episode import outcome_of
 from termgym.errors import SandboxError, SandboxUnavailable, VerifierError
 from termgym.slot import Info, Slot
+from termgym.snapshot import Snapshot
 from termgym.source import TaskSource
 from termgym.task import Task
 
@@ -128,6 +129,11 @@ class Seat(Generic[Obs, Act]):
         outcome = outcome_of(error if not isinstance(error, OSError) else SandboxError(str(error)))
         info = {"task": task.id, "outcome": outcome.value, "failure": str(error)}
         return Result(self.seen, 0.0, False, True, info, lost=str(error))
+
+    async def restore(self, snapshot: Snapshot) -> None:
+        """Go on from a snapshot, with the next step."""
+        await self.slot.restore(snapshot)
+        self._over = False
 
     def _count(self, name: str) -> None:
         if self.slot.pool is not None:

@@ -91,6 +91,14 @@ class Foreground:
         except (FileNotFoundError, ProcessLookupError):
             return True
 
+    def alone(self, pid: int) -> bool:
+        """Whether `pid` is all that runs, beside the sandbox's first process."""
+        try:
+            tasks = [f"/proc/{one}/task/{one}/children" for one in (self._init, pid)]
+            return [list(map(int, _read(path).split())) for path in tasks] == [[pid], []]
+        except (FileNotFoundError, ProcessLookupError):
+            return False
+
     def _group(self) -> int:
         try:
             return struct.unpack("i", ioctl(self._master, _TIOCGPGRP, b"\0" * 4))[0]

@@ -4,11 +4,13 @@ from typing import Any, Generic, TypeVar
 
 from gymnasium.error import ResetNeeded
 
+from termgym import aio
 from termgym.episode import Episode, Turn
 from termgym.interface import Interface
 from termgym.outcome import Outcome
 from termgym.pool import SandboxPool
 from termgym.setting import Setting
+from termgym.snapshot import Snapshot, take
 from termgym.task import Task
 from termgym.verifier import Verdict
 
@@ -49,9 +51,7 @@ class Slot(Generic[Obs, Act]):
             SandboxError: The sandbox failed: this is no reward of 0.
             VerifierError: The verifier gave no result: nor is this.
         """
-        episode = self.current
-        if episode.reason is not None:
-            raise ResetNeeded("the episode has ended: reset the environment before the next step")
+        episode = self._running
         turn = await episode.take(self.interface.parse(action))
         info = _info(episode, turn)
         observation = self.interface.observe(episode, turn.observation)
@@ -76,6 +76,43 @@ class Slot(Generic[Obs, Act]):
         if self.episode is None:
             raise ResetNeeded("reset the environment before stepping or rendering it")
         return self.episode
+
+    @property
+    def _running(self) -> Episode:
+        if self.current.reason is not None:
+            raise ResetNeeded("the episode has ended: reset the environment before the next step")
+        return self.current
+
+    async def snapshot(self, replay: bool | None = None) -> Snapshot:
+        """A snapshot of the episode, which goes on, as a branch of it if need be: see `termgym.snapshot.take`.
+
+        Raises:
+            ResetNeeded: There is no episode, or it has ended.
+            SandboxError: The sandbox failed.
+        """
+        snapshot = await take(self._running, replay)
+        if snapshot.spent:
+            await self.restore(snapshot)
+        return snapshot
+
+    async def restore(self, snapshot: Snapshot) -> None:
+        """Go on from a snapshot, of this slot or another of the same event loop."""
+        branch = await snapshot.restore()
+        await self.close()
+        self.episode = branch
+
+    async def fork(self, count: int, replay: bool | None = None) -> "list[Slot[Obs, Act]]":
+        """`count` slots more that go on from here, as does this one; raises as `snapshot` does."""
+        snapshot = await take(self._running, replay)
+        slots = [Slot(self.setting, self.interface, self.pool) for _ in range(count)]
+        try:
+            await aio.together(slot.restore(snapshot) for slot in (*slots, *([self] if snapshot.spent else [])))
+        except BaseException:
+            await aio.together(slot.close() for slot in slots)
+            raise
+        finally:
+            await snapshot.close()
+        return slots
 
     async def close(self) -> None:
         """Drop the episode and its sandbox. Closing twice is allowed."""

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from fcntl import ioctl
+from pathlib import Path
 
 from termgym.errors import SandboxDied
 from termgym.keys import encode
@@ -24,6 +25,7 @@ from termgym.screen import Emulator, Screen
 from termgym.settle import Foreground, Sight, State
 
 ROWS, COLS = 40, 160
+HOME = "/root"
 SHELL = ("/bin/bash", "--login")
 
 FIRST_POLL_S, SLOWEST_POLL_S = 0.0002, 0.02
@@ -76,6 +78,7 @@ class Terminal:
         self._changed_at = time.monotonic()
         self.exited = False
         """Whether the shell has ended."""
+        self._prompt: tuple[str, str] = "", ""
         self.on_output: Callable[[bytes], None] | None = None
         """Called with what is printed, as it comes: for a recording."""
         self._loop.add_reader(self._master, self._readable)
@@ -119,7 +122,9 @@ class Terminal:
         deadline = time.monotonic() + timeout_s
         while not self._output.count and not self.exited and time.monotonic() < deadline:
             await self._nap(SLOWEST_POLL_S)
-        return await self._settle(self._foreground.look(), deadline, typed=False)
+        settled = await self._settle(self._foreground.look(), deadline, typed=False)
+        self._prompt = self._emulator.line(), self.folder()
+        return settled
 
     def at_prompt(self) -> bool:
         """Whether the shell waits for a command, as far as can be told. Takes 0.1 ms."""
@@ -129,6 +134,28 @@ class Terminal:
         if sight.state is State.UNKNOWN:
             return True
         return self._reason(sight) is Settled.PROMPT and not self._foreground.stopped(self._shell)
+
+    def resting(self) -> bool:
+        """Whether all that there is to this terminal is a shell at its first prompt, or one like it in another folder.
+
+        Nothing else runs, and nothing is typed at the prompt. Only then could another shell stand in for it.
+        """
+        if not self.at_prompt() or not self._foreground.alone(self._shell):
+            return False
+        line, folder = self._prompt
+        expected = line.replace(_shown(folder), _shown(self.folder()), 1) if folder else ""
+        return bool(expected) and self._emulator.line() == expected and self._emulator.cursor[1] == len(expected) + 1
+
+    def folder(self) -> str:
+        """The shell's working directory; empty where it cannot be told."""
+        try:
+            return str(Path(f"/proc/{self._shell}/cwd").readlink())
+        except OSError:
+            return ""
+
+    def show(self, dump: bytes) -> None:
+        """Show what another terminal showed, by its emulator's `dump`."""
+        self._emulator.feed(dump)
 
     def screen(self) -> Screen:
         """What is on the screen."""
@@ -355,6 +382,11 @@ class Terminal:
         while last != self._output.count:
             last = self._output.count
             await asyncio.sleep(FIRST_POLL_S)
+
+
+def _shown(folder: str) -> str:
+    """A folder as a prompt shows it."""
+    return "~" + folder.removeprefix(HOME) if f"{folder}/".startswith(f"{HOME}/") else folder
 
 
 def _watch(pty: Pty) -> int:

@@ -28,6 +28,7 @@ from termgym.pool import SandboxPool
 from termgym.seat import Result, Seat
 from termgym.setting import Setting
 from termgym.slot import Slot
+from termgym.snapshot import Snapshot
 from termgym.source import TaskSource, Wanted
 
 Obs = TypeVar("Obs")
@@ -162,12 +163,15 @@ class EpisodeVectorEnv(VectorEnv[Any, Any, Any], Generic[Obs, Act]):
         self._start({i: partial(self._seats[i].reset, seeds[i], options) for i in ids}, len(ids))
 
     def _start(self, work: dict[int, Work], count: int) -> None:
-        if busy := sorted(self._awaited & set(work)):
-            raise ValueError(f"environments {busy} are at work already: `recv` what they come to, or `reset` them")
+        self._check_idle(work)
         if len(work) < count:
             raise ValueError("an environment can take one action at a time: one was named twice")
         self._thread.post(self._set_to_work, work)
         self._awaited.update(work)
+
+    def _check_idle(self, ids: Iterable[int]) -> None:
+        if busy := sorted(self._awaited.intersection(ids)):
+            raise ValueError(f"environments {busy} are at work already: `recv` what they come to, or `reset` them")
 
     def _set_to_work(self, work: dict[int, Work]) -> None:
         loop = asyncio.get_running_loop()
@@ -223,6 +227,23 @@ class EpisodeVectorEnv(VectorEnv[Any, Any, Any], Generic[Obs, Act]):
     def _together(self, observations: list[Obs]) -> Any:
         space = self.single_observation_space
         return concatenate(space, observations, create_empty_array(space, len(observations)))
+
+    # Branches.
+
+    def snapshot(self, env_id: int, *, replay: bool | None = None) -> Snapshot:
+        """The episode of one environment as it stands: see `TerminalEnv.snapshot`. It lasts until `discard`."""
+        self._check_idle([env_id])
+        return self._thread.run(self._seats[env_id].slot.snapshot(replay))
+
+    def restore(self, snapshot: Snapshot, env_ids: Iterable[int]) -> None:
+        """Have environments go on from a snapshot of one of these: their next step is as if taken there."""
+        ids = list(env_ids)
+        self._check_idle(ids)
+        self._thread.run(aio.together(self._seats[number].restore(snapshot) for number in ids))
+
+    def discard(self, snapshot: Snapshot) -> None:
+        """Let go of a snapshot."""
+        self._thread.run(snapshot.close())
 
     # The rest.
 

@@ -26,7 +26,7 @@ ORDER = (
     ("pool",),
     ("verifier",),
     ("episode", "spaces", "render", "cast"),
-    ("interface", "setting"),
+    ("interface", "setting", "snapshot"),
     ("slot",),
     ("env", "grid", "mailbox", "seat"),
     ("vector",),

@@ -137,7 +137,7 @@ def enter(plan: Plan) -> int:
         trust(plan.base)
     linux.move_mount(linux.open_tree(-1, "/dev", recursive=True), "/root/dev")
     linux.mount("devpts", "/root/dev/pts", "devpts", linux.MS_NOSUID | linux.MS_NOEXEC, DEVPTS)
-    linux.mount("/box/shm", "/root/dev/shm", None, linux.MS_BIND)
+    mount_shm(plan)
     # The tmpfs stays mounted, under /proc where no path leads, so that the launcher can copy it for a fork.
     linux.mount("/box", "/root/proc", None, linux.MS_MOVE)
     linux.mount("proc", "/root/proc", "proc", linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC)
@@ -161,6 +161,17 @@ def mount_part(part: str, layers: list[str], plan: Plan) -> None:
         below.insert(0, plan.base.pins)
     options = f"userxattr,lowerdir={':'.join(below + layers)},upperdir=/box/upper/{name},workdir=/box/work/{name}"
     linux.mount("termgym", f"/root/{part}", "overlay", linux.MS_NODEV | linux.MS_NOSUID, options)
+
+
+def mount_shm(plan: Plan) -> None:
+    """Mount /dev/shm, with the files of those that we are a fork of; for a verifier with none."""
+    if plan.verify or not plan.layers:
+        linux.mount("/box/shm", "/root/dev/shm", None, linux.MS_BIND)
+        return
+    os.mkdir("/box/work/shm", 0o755)
+    below = ":".join(f"/layer/{number}/shm" for number in range(len(plan.layers)))
+    options = f"userxattr,lowerdir={below},upperdir=/box/shm,workdir=/box/work/shm"
+    linux.mount("termgym", "/root/dev/shm", "overlay", linux.MS_NODEV | linux.MS_NOSUID, options)
 
 
 def trust(base: Base) -> None:

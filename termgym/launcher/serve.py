@@ -18,7 +18,7 @@ from .cgroup import Cgroups, Limits
 from .rootfs import Base
 
 OUTER_START, OUTER_COUNT = 100_000, 65_536
-MAX_LAYERS = 32
+MAX_LAYERS = 100
 
 
 class Users:
@@ -129,6 +129,8 @@ class Launcher:
         limits = Limits(request["pids"], request["memory"], request["cpus"])  # type: ignore[arg-type]
         parent = self._open(request["parent"])  # type: ignore[arg-type]
         below = [parent, *parent.layers] if parent else []
+        if len(below) > MAX_LAYERS:
+            raise ValueError(f"it would be the {len(below)}th fork in a row; {MAX_LAYERS} at most lie on each other")
         group = self.cgroups.take(limits)
         doors, inside = self.cgroups.doors(group)
         tmpfs = linux.tmpfs(
