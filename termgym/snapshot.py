@@ -20,7 +20,7 @@ _END = b"# all of it\n"
 # Functions come before aliases, which would be expanded in them; options last, as `set -u` could end what follows; and
 # of these not the one that has commands remembered, which is off while a shell starts.
 _DUMP = """{
-declare -p; declare -f; trap -p; printf 'cd -- %q\n' "$PWD"; umask -p
+printf 'cd -- %q\n' "$PWD"; umask -p; declare -p; declare -f; trap -p
 history -d -1; history -w STATE.history; echo 'history -r STATE.history; command -p rm -f STATE STATE.history'
 alias -p; shopt -p; set +o | while read -r REPLY; do [ "$REPLY" = 'set -o history' ] || echo "$REPLY"; done
 echo '# all of it'
