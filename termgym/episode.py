@@ -211,6 +211,8 @@ class Episode:
             self.turns += 1
             self.terminal.mark()
             settled = await self.type(_commands(parsed))
+            if self.terminal.exited and not self.sandbox.alive:
+                raise SandboxDied("the sandbox ended in the middle of the episode, and not by what ran inside")
             claims = parsed.action is not None and parsed.action.task_complete
             asks = claims and self.config.confirm and not self._claimed
             if parsed.action is not None:  # a reply that could not be read takes nothing back

@@ -1,6 +1,7 @@
 """Key names: what a tmux key name sends to the program in a terminal."""
 
 import re
+from functools import lru_cache
 
 _TEXT = {
     **{"enter": "\r", "escape": "\x1b", "tab": "\t", "btab": "\x1b[Z", "bspace": "\x7f", "kpenter": "\n"},
@@ -46,7 +47,7 @@ def encode(keystrokes: str, *, application_cursor: bool = False) -> bytes:
     Three traps of `tmux send-keys`, and so of Harbor, are left out: "0x41 and more" is not one character, a
     final ";" is not lost, and "User0" is not swallowed.
     """
-    key = _key(keystrokes, application_cursor)
+    key = (_short_key if len(keystrokes) <= _SHORT else _key)(keystrokes, application_cursor)
     return (keystrokes if key is None else key).encode("utf-8", "replace")
 
 
@@ -65,6 +66,10 @@ def _key(keystrokes: str, application_cursor: bool) -> str | None:
         return _named(_TEXT[name], held)
     char = " " if name == "space" else base
     return _character(char, held) if len(char) == 1 else None
+
+
+_SHORT = 64
+_short_key = lru_cache(maxsize=1024)(_key)  # episodes type the same lines again and again
 
 
 def _motion(name: str, held: set[str], application_cursor: bool) -> str:

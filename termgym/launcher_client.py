@@ -203,7 +203,7 @@ def _hidden(package: Path) -> set[str]:
 
 
 def _raise_descriptor_limit() -> None:
-    """A sandbox with its terminal takes five descriptors; the usual soft limit of 1,024 is for select(2)'s sake."""
+    """A sandbox with its terminal takes seven descriptors; the usual soft limit of 1,024 is for select(2)'s sake."""
     import resource
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

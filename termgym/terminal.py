@@ -67,7 +67,7 @@ class Terminal:
         self._pidfd = _watch(pty)
         self._loop = asyncio.get_running_loop()
         self._slave = ioctl(self._master, _TIOCGPTPEER, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC)
-        self._foreground = Foreground(self._master, self._slave, pty.init)
+        self._foreground = Foreground(self._master, self._slave, pty.pid, pty.init)
         self._emulator = Emulator(rows, cols, self._reply)
         self._output = Output(self._emulator)
         self._pending = bytearray()
@@ -193,6 +193,7 @@ class Terminal:
         self._loop.remove_reader(self._master)
         self._loop.remove_writer(self._master)
         self._forget_pidfd()
+        self._foreground.close()
         for fd in (self._slave, self._master):
             os.close(fd)
         self._master = self._slave = -1
@@ -204,6 +205,8 @@ class Terminal:
     async def _settle(self, before: Sight, deadline: float, typed: bool) -> Settled:
         typed_at = steady_at = time.monotonic()
         last, poll_s = State.BUSY, FIRST_POLL_S
+        if typed:  # a look at once would come too soon
+            await self._nap(max(0.0, min(poll_s, deadline - typed_at)))
         while not self.exited:
             looked_at = time.monotonic()
             sight, now = self._foreground.look(), time.monotonic()

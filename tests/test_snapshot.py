@@ -217,7 +217,7 @@ def test_snapshots_are_gone_back_to_any_number_of_times() -> None:
 
 
 def test_an_ended_episode_has_no_snapshot() -> None:
-    env = gym.make("Terminal-v0", task=TASK, confirm=False).unwrapped
+    env: Any = gym.make("Terminal-v0", task=TASK, confirm=False).unwrapped
     for act in (env.snapshot, lambda: env.fork(2)):
         with pytest.raises(gym.error.ResetNeeded):
             act()
@@ -261,7 +261,7 @@ def test_nothing_is_left_of_forks() -> None:
 
 
 def test_vectors_branch_between_their_environments() -> None:
-    envs = gym.make_vec("Terminal-v0", num_envs=4, task=TASK, confirm=False).unwrapped
+    envs: Any = gym.make_vec("Terminal-v0", num_envs=4, task=TASK, confirm=False).unwrapped
     envs.reset(seed=1)
     envs.step([typed(f"echo {number} > file\n") for number in range(4)])
     snapshot = envs.snapshot(2)

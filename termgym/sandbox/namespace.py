@@ -19,7 +19,7 @@ import signal
 import socket
 import stat
 from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from termgym.channel import Capture, ProgramError
@@ -34,6 +34,7 @@ SEAL_TIMEOUT_S = 10.0
 REST_S = 0.01
 """After which PID 1 rests: not while whoever opened a terminal waits for it, and requests often come together."""
 LINGER_S = 0.2
+PF_EXITING = 0x4
 
 ENV = {
     "HOME": "/root",
@@ -76,7 +77,7 @@ class NamespaceSandbox:
             return False
         poll = select.poll()
         poll.register(self._pidfd, select.POLLIN)
-        return not poll.poll(0)
+        return not poll.poll(0) and not _is_ending(self._pid)
 
     async def start(self) -> None:
         """See `Sandbox.start`."""
@@ -383,6 +384,15 @@ def _read(fd: int, limit: int) -> bytes:
     while len(data) < limit and (chunk := os.read(fd, min(1 << 20, limit - len(data)))):
         data += chunk
     return bytes(data)
+
+
+def _is_ending(pid: int) -> bool:
+    """Whether a process has begun to end, by proc(5)'s flags: PID 1 ends after all others, since it kills them."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+    return bool(int(fields[6]) & PF_EXITING)
 
 
 def _session_leader(master: int) -> int:
