@@ -18,13 +18,18 @@ def _stat(pid: int) -> list[str]:
     return (PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
 
 
+def parent(pid: int) -> int:
+    """The process's parent."""
+    return int(_stat(pid)[1])
+
+
 def descendants(pid: int) -> list[int]:
     """All processes under `pid`, without itself."""
     children: defaultdict[int, list[int]] = defaultdict(list)
     for entry in PROC.iterdir():
         if entry.name.isdecimal():
             with contextlib.suppress(OSError):
-                children[int(_stat(int(entry.name))[1])].append(int(entry.name))
+                children[parent(int(entry.name))].append(int(entry.name))
     found = list(children[pid])
     for one in found:  # which grows meanwhile
         found += children[one]

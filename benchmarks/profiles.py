@@ -3,7 +3,10 @@
 import cProfile
 import pstats
 from collections import defaultdict
+from pathlib import Path
 from typing import Any
+
+import termgym
 
 Function = tuple[str, int, str]
 GROUPS = {
@@ -18,6 +21,8 @@ GROUPS = {
     "rest": (),
 }
 """Groups, and the files whose functions are theirs. What they call of no group counts as theirs too."""
+PACKAGE = str(Path(termgym.__file__).parent)
+"""What else is in here is the rest."""
 BARRIER = ("_pass_barrier", "_silent", "_without_barrier")
 WAITS = ("'poll' of 'select.epoll'", "select.select")
 DEEPEST = 8
@@ -51,6 +56,5 @@ def _group(function: Function) -> str:
         return "waiting in epoll"
     if path.endswith("termgym/terminal.py") and name in BARRIER:
         return "barrier"
-    if path.endswith("termgym/metrics.py"):
-        return "rest"
-    return next((group for group, parts in GROUPS.items() if any(part in path for part in parts)), "")
+    found = next((group for group, parts in GROUPS.items() if any(part in path for part in parts)), "")
+    return found or ("rest" if path.startswith(PACKAGE) else "")

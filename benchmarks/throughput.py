@@ -23,8 +23,8 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
-import profiles
 import proc
+import profiles
 import report
 from gymnasium.vector import SyncVectorEnv
 from latency import TASK, action
@@ -63,7 +63,7 @@ def single() -> gym.Env[str, str]:
 
 def ready(env: TerminalVectorEnv, infos: dict[str, Any]) -> np.ndarray:
     """Whose results the last `recv` brought."""
-    return infos["env_id"] if "env_id" in infos else env._last
+    return infos.get("env_id", env._last)
 
 
 # Steps.
@@ -246,7 +246,9 @@ def spent(env: TerminalVectorEnv) -> dict[str, float]:
         "programs": proc.cpu_s(proc.descendants(launcher)),
         "ours": proc.own_cpu_s(),
     }
-    parts = {f"{who}, {kind}": s for who, both in split.items() for kind, s in zip(("user", "system"), both, strict=True)}
+    parts = {
+        f"{who}, {kind}": s for who, both in split.items() for kind, s in zip(("user", "system"), both, strict=True)
+    }
     return {**parts, "caller": time.thread_time(), "loop": loop_s}
 
 
