@@ -2,15 +2,13 @@
 
 import contextlib
 import os
-import resource
 import time
 from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 PROC = Path("/proc")
-_SCHEDULED = 2
-"""With a process's id above it, the number of the clock of its processor time: clock_getcpuclockid(3)."""
 
 
 def _stat(pid: int) -> list[str]:
@@ -57,23 +55,27 @@ def descriptors(pid: int) -> int:
     return len(os.listdir(PROC / str(pid) / "fd"))  # noqa: PTH208 - names are all that is wanted
 
 
-def cpu_s(pids: Iterable[int]) -> tuple[float, float]:
-    """User and system seconds of processes so far.
+class Cpu(NamedTuple):
+    """Processor seconds of processes so far."""
 
-    The sum is exact; how it divides goes by the clock ticks of all of them together, since those of one that ran
-    little are few.
-    """
-    ran = user = system = 0.0
+    ran: float
+    """Exact."""
+    user: float
+    system: float
+    """Both by the kernel's ticks: whatever ran at one counts for all of it."""
+
+    def since(self, before: "Cpu") -> tuple[float, float]:
+        """User and system seconds since then: the exact sum, divided as the ticks are."""
+        ran, user, system = (now - then for now, then in zip(self, before, strict=True))
+        share = user / ((user + system) or 1.0)
+        return ran * share, ran * (1 - share)
+
+
+def cpu(pids: Iterable[int]) -> Cpu:
+    """What processes have used, by their clocks: see clock_getcpuclockid(3)."""
+    total = [0.0, 0.0, 0.0]
     for pid in pids:
         with contextlib.suppress(OSError):
-            fields = _stat(pid)
-            user, system = user + int(fields[11]), system + int(fields[12])
-            ran += time.clock_gettime(~pid << 3 | _SCHEDULED)
-    ticks = (user + system) or 1.0
-    return ran * user / ticks, ran * system / ticks
-
-
-def own_cpu_s() -> tuple[float, float]:
-    """User and system seconds of this process so far, all its threads."""
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    return used.ru_utime, used.ru_stime
+            total = [sum_s + time.clock_gettime(~pid << 3 | kind) for kind, sum_s in enumerate(total)]
+    both, user, ran = total
+    return Cpu(ran, user, both - user)

@@ -13,6 +13,7 @@ time of steps goes: it is measured by cProfile, which makes small functions look
 import argparse
 import asyncio
 import cProfile
+import os
 import statistics
 import sys
 import time
@@ -214,16 +215,24 @@ def profile(samples: Samples, count: int, rounds: int) -> None:
     with closing(vector(count)) as env:
         env.reset()
         step(env)
-        done = count * rounds
-        before = spent(env)
-        for _ in range(rounds):
-            step(env)
-        for who, seconds in spent(env).items():
-            samples.put(f"cpu {who}", (seconds - before[who]) / done * 1e6)
+        processor_time(samples, env, rounds)
         profiler = cProfile.Profile()
         env._thread.run(profiled(env, profiler, rounds))
         for group, seconds in profiles.by_group(profiler).items():
-            samples.put(f"in {group}", seconds / done * 1e6)
+            samples.put(f"in {group}", seconds / (count * rounds) * 1e6)
+
+
+def processor_time(samples: Samples, env: TerminalVectorEnv, rounds: int) -> None:
+    """Who spends processor time on a step; without the profiler, which would be most of it."""
+    (before, loop_before_s), caller_s, done = used(env), time.thread_time(), env.num_envs * rounds
+    for _ in range(rounds):
+        step(env)
+    samples.put("cpu caller", (time.thread_time() - caller_s) / done * 1e6)
+    after, loop_s = used(env)
+    samples.put("cpu loop", (loop_s - loop_before_s) / done * 1e6)
+    for who in after:
+        for kind, seconds in zip(("user", "system"), after[who].since(before[who]), strict=True):
+            samples.put(f"cpu {who}, {kind}", seconds / done * 1e6)
 
 
 async def profiled(env: TerminalVectorEnv, profiler: cProfile.Profile, rounds: int) -> None:
@@ -234,22 +243,15 @@ async def profiled(env: TerminalVectorEnv, profiler: cProfile.Profile, rounds: i
     profiler.disable()
 
 
-def spent(env: TerminalVectorEnv) -> dict[str, float]:
-    """Processor seconds so far."""
+def used(env: TerminalVectorEnv) -> tuple[dict[str, proc.Cpu], float]:
+    """Processor time so far: by whose processes, and of the loop's thread."""
 
     async def inside() -> tuple[int, float]:
         return (await launcher_client.launcher()).pid, time.thread_time()
 
     launcher, loop_s = env._thread.run(inside())
-    split = {
-        "launcher": proc.cpu_s([launcher]),
-        "programs": proc.cpu_s(proc.descendants(launcher)),
-        "ours": proc.own_cpu_s(),
-    }
-    parts = {
-        f"{who}, {kind}": s for who, both in split.items() for kind, s in zip(("user", "system"), both, strict=True)
-    }
-    return {**parts, "caller": time.thread_time(), "loop": loop_s}
+    whose = {"ours": [os.getpid()], "launcher": [launcher], "programs": proc.descendants(launcher)}
+    return {who: proc.cpu(pids) for who, pids in whose.items()}, loop_s
 
 
 # The table.
