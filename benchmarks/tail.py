@@ -130,7 +130,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     machine = report.machine()
     turns, seconds = (1, 5.0) if args.quick else (2, 15.0)
     samples = measure(turns, seconds)
-    notes = [f"{turns} turns of {seconds:.0f} s for each arm; {COUNT} environments."]
+    notes = [f"{turns} x {seconds:.0f} s for each arm; {COUNT} environments."]
     table = report.rows(ROWS, samples, targets, "")
     result = {"title": "Heavy tail", "unit": "actions per second", "machine": machine, "notes": notes}
     report.publish("tail", args, {**result, "rows": table})

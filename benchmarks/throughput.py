@@ -261,8 +261,8 @@ def rows(profiling: bool) -> list[Row]:
     """The table's rows."""
     table: list[Row] = []
     for count in COUNTS:
-        table += [Row(f"bash {count}", f"{count} plain bashes, echo hi, one thread")]
-        table += [Row(f"steps {count}", f"steps of {count} environments", f"bash {count}")]
+        table += [Row(f"bash {count}", f"plain bashes, {count} at once, echo hi, one thread")]
+        table += [Row(f"steps {count}", f"steps, {count} environments", f"bash {count}")]
     table += [Row("sync", f"SyncVectorEnv of {PEERS} environments, steps", f"steps {PEERS}")]
     table += [Row("episodes single", "episodes, one single environment after another")]
     table += [Row(f"episodes {n}", f"episodes of {n} environments", "episodes single") for n in EPISODES_AT_ONCE]
@@ -319,7 +319,7 @@ def measure(args: argparse.Namespace) -> Samples:
 
 def notes(args: argparse.Namespace, samples: Samples) -> list[str]:
     """What the table leaves unsaid."""
-    said = ["A rate is of a chunk of steps, of a second of episodes, or of a hundred sandboxes: `n` of them."]
+    said = ["A rate is of a chunk of steps, of a second of episodes, or of a batch of sandboxes: `n` of them."]
     if args.profile:
         cpu = {row: statistics.median(values) for row, values in samples.values.items() if row.startswith("cpu ")}
         whole = sum(value for row, value in cpu.items() if "," in row)

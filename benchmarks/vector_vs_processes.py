@@ -88,7 +88,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     machine = report.machine()
     passes, chunks, least = (1, 2, 256) if args.quick else (5, 4, 2048)
     samples = measure(passes, chunks, least)
-    notes = [f"{passes} times each; a rate is of {least} steps or more."]
+    notes = [f"{passes} x each; a rate is of {least} steps or more."]
     table = report.rows(rows(), samples, lambda _: {}, "")
     result = {"title": "One loop beside processes", "unit": "in brackets", "machine": machine, "notes": notes}
     report.publish("vector_vs_processes", args, {**result, "rows": table})
