@@ -99,8 +99,8 @@ def measure(turns: int, seconds: float) -> Samples:
         for _ in range(turns):
             for name, play in arms.items():
                 samples.put(name, play(made[name], seconds))
-    samples.put("step optimum", COUNT / np.mean([max(slept) for slept in made["step"].slept]))
-    samples.put("send optimum", COUNT / np.mean(np.concatenate(made["send"].slept)))
+    samples.put("step optimum", COUNT / float(np.mean([max(slept) for slept in made["step"].slept])))
+    samples.put("send optimum", COUNT / float(np.concatenate(made["send"].slept).mean()))
     return samples
 
 
