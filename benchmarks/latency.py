@@ -4,7 +4,6 @@ All rows are measured in one run, in turn, round after round, so that whatever e
 Compare rows with each other rather than with those of another machine.
 """
 
-import argparse
 import json
 import os
 import sys
@@ -12,7 +11,6 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
-from pathlib import Path
 
 import gymnasium as gym
 import report
@@ -253,31 +251,26 @@ def measure(rounds: int, image: str) -> tuple[Samples, str]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure, print the table, write it down. Exits with 0 also where a target is missed."""
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="example, with the naive recipe beside ours (on the engine that the docker command uses):\n"
+    parser = report.parser(
+        "latency",
+        __doc__,
+        "example, with the naive recipe beside ours (on the engine that the docker command uses):\n"
         "  mmdebstrap --variant=minbase --include=tmux bookworm | docker import - bench\n"
         "  python benchmarks/latency.py --image bench && python benchmarks/report.py",
     )
-    parser.add_argument("--quick", action="store_true", help="a tenth of the rounds: seconds, and rougher")
     parser.add_argument("--image", default="", metavar="NAME", help="a Docker image with tmux, for the naive recipe")
-    parser.add_argument("--json", type=Path, metavar="PATH", help="where to write (default: results/latency.json here)")
     args = parser.parse_args(argv)
     rounds = 10 if args.quick else 100
     machine = report.machine()
     samples, no_docker = measure(rounds, args.image)
-    words = [word for word, on in (("--quick", args.quick), ("--image NAME", args.image)) if on]
     result = {
         "title": "Latency",
         "unit": "ms",
-        "command": " ".join(["python benchmarks/latency.py", *words]),
         "machine": machine,
         "notes": [f"{rounds} rounds over all rows; `beside` compares medians."],
         "rows": report.rows(ROWS, samples, limits, no_docker),
     }
-    report.save(args.json or report.FOLDER / "results" / "latency.json", result)
-    report.show(result)
+    report.publish("latency", args, result)
     return 0
 
 

@@ -4,6 +4,7 @@ import os
 import select
 import signal
 import termios
+from types import TracebackType
 
 from termgym.sandbox import namespace
 
@@ -36,3 +37,39 @@ class PlainBash:
         os.kill(self.pid, signal.SIGKILL)
         os.close(self.master)
         os.waitpid(self.pid, 0)
+
+
+class Fleet:
+    """Many of them, served by one thread: whatever is readable is read, until each is at its next prompt."""
+
+    def __init__(self, count: int) -> None:
+        self.bashes = [PlainBash("--norc", "--noprofile") for _ in range(count)]
+        self._epoll = select.epoll()
+        for bash in self.bashes:
+            self._epoll.register(bash.master, select.EPOLLIN)
+        self._until_prompts()
+
+    def turn(self, keys: bytes) -> None:
+        """Type the same into each, and wait for all their prompts."""
+        for bash in self.bashes:
+            os.write(bash.master, keys)
+        self._until_prompts()
+
+    def _until_prompts(self) -> None:
+        ends = {bash.master: b"" for bash in self.bashes}
+        while ends:
+            ready = self._epoll.poll(10)
+            assert ready, f"no prompt from {len(ends)} of {len(self.bashes)}"
+            for fd, _ in ready:
+                ends[fd] = (ends.get(fd, b"") + os.read(fd, 4096))[-2:]
+                if ends[fd] == b"$ ":  # after which it prints nothing more by itself
+                    del ends[fd]
+
+    def __enter__(self) -> "Fleet":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        """Hang all of them up."""
+        self._epoll.close()
+        for bash in self.bashes:
+            bash.close()

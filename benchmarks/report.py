@@ -3,6 +3,7 @@
 A benchmark writes results/NAME.json; `python benchmarks/report.py` makes RESULTS.md of all that are there.
 """
 
+import argparse
 import json
 import math
 import os
@@ -22,10 +23,10 @@ COLUMNS = ("what", "min", "median", "p90", "p99", "n", "beside", "target", "met"
 
 
 class Samples:
-    """Milliseconds by row, in the order in which they were taken."""
+    """Measurements by row, in the order in which they were taken: milliseconds, or what `put` was given."""
 
     def __init__(self) -> None:
-        self.ms: dict[str, list[float]] = {}
+        self.values: dict[str, list[float]] = {}
 
     @contextmanager
     def time(self, row: str) -> Iterator[None]:
@@ -35,18 +36,26 @@ class Samples:
         self.add(row, time.perf_counter() - begin)
 
     def add(self, row: str, seconds: float) -> None:
-        """Add a measurement to `row`."""
-        self.ms.setdefault(row, []).append(seconds * 1e3)
+        """Add a duration to `row`."""
+        self.put(row, seconds * 1e3)
+
+    def put(self, row: str, value: float) -> None:
+        """Add a measurement to `row`, in the row's own unit."""
+        self.values.setdefault(row, []).append(value)
 
 
 @dataclass(frozen=True)
 class Row:
-    """A row of a table: what it measures, and beside which other row it is set, by ratio ("x") or difference ("+")."""
+    """A row of a table: what it measures, and beside which other row it is set, by ratio ("x") or difference ("+").
+
+    `unit` is said where it is not the table's.
+    """
 
     key: str
     what: str
     peer: str = ""
     how: str = "x"
+    unit: str = ""
 
 
 def statistics(values: Sequence[float]) -> dict[str, float]:
@@ -66,12 +75,13 @@ def rows(
     skipped: str,
 ) -> list[dict[str, Any]]:
     """The table's rows, as they are written; `skipped` says why some have no samples."""
-    measured = {key: statistics(values) for key, values in samples.ms.items()}
+    measured = {key: statistics(values) for key, values in samples.values.items()}
     held = targets(measured)
     table: list[dict[str, Any]] = []
     for row in chosen:
-        entry: dict[str, Any] = {"key": row.key, "what": row.what, **measured.get(row.key, {"skipped": skipped})}
-        if row.peer and row.key in measured:
+        what = f"{row.what} [{row.unit}]" if row.unit else row.what
+        entry: dict[str, Any] = {"key": row.key, "what": what, **measured.get(row.key, {"skipped": skipped})}
+        if row.peer in measured and row.key in measured:
             ours, peer = measured[row.key]["median"], measured[row.peer]["median"]
             entry["beside"] = (
                 f"{_short(ours / peer)} x {row.peer}" if row.how == "x" else f"{row.peer} {ours - peer:+.2f}"
@@ -121,6 +131,36 @@ def save(path: Path, result: dict[str, Any]) -> None:
     path.write_text(f'{head[:-2]},\n "rows": [\n  {rows}\n ]\n}}\n', encoding="utf-8")
 
 
+def parser(name: str, text: str | None, epilog: str = "") -> argparse.ArgumentParser:
+    """The options that every benchmark has; `name` is its script's and its result's."""
+    made = argparse.ArgumentParser(
+        prog=f"{name}.py", description=text, formatter_class=argparse.RawDescriptionHelpFormatter, epilog=epilog
+    )
+    made.add_argument("--quick", action="store_true", help="much less of everything: seconds, and rougher")
+    made.add_argument(
+        "--json",
+        type=Path,
+        metavar="PATH",
+        default=FOLDER / "results" / f"{name}.json",
+        help=f"where to write (default: results/{name}.json here)",
+    )
+    return made
+
+
+def command(name: str, args: argparse.Namespace) -> str:
+    """How a benchmark was called, without any value of this machine's."""
+    given = {word: value for word, value in vars(args).items() if value and word != "json"}
+    words = [f"--{word}" if value is True else f"--{word} NAME" for word, value in given.items()]
+    return " ".join([f"python benchmarks/{name}.py", *words])
+
+
+def publish(name: str, args: argparse.Namespace, result: dict[str, Any]) -> None:
+    """Write a result down, and print it."""
+    result = {"title": result["title"], "unit": result["unit"], "command": command(name, args), **result}
+    save(args.json, result)
+    show(result)
+
+
 def cells(row: dict[str, Any]) -> list[str]:
     """A row as the texts of its columns."""
     digits = [_short(row[name]) if name in row else "" for name in ("min", "median", "p90", "p99")]
@@ -149,6 +189,7 @@ def describe(result: dict[str, Any]) -> str:
 def show(result: dict[str, Any]) -> None:
     """Print a result as a table."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table(title=f"{result['title']} ({result['unit']})", caption=describe(result), title_justify="left")
@@ -157,7 +198,7 @@ def show(result: dict[str, Any]) -> None:
     for row in result["rows"]:
         style = {True: "green", False: "bold red", None: None}[row.get("met")]
         *first, met = cells(row)
-        table.add_row(*first, f"[{style}]{met}[/]" if style else met)
+        table.add_row(*map(escape, first), f"[{style}]{met}[/]" if style else met)
     console = Console()
     console.width = max(console.width, 120)
     console.print(table)
