@@ -208,7 +208,10 @@ class EpisodeVectorEnv(VectorEnv[Any, Any, Any], Generic[Obs, Act]):
 
     def _check_losses(self, results: list[Result[Obs]]) -> None:
         for result in results:
-            self._lost = self._lost + 1 if result.lost else 0
+            if result.lost:
+                self._lost += 1
+            elif result.terminated or result.truncated:
+                self._lost = 0
             if self._lost > LOST_IN_A_ROW * self.num_envs:
                 raise SandboxError(f"the last {self._lost} episodes were all invalid; the newest: {result.lost}")
 
