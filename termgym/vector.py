@@ -137,7 +137,9 @@ class EpisodeVectorEnv(VectorEnv[Any, Any, Any], Generic[Obs, Act]):
         if not self._awaited:
             raise gym.error.ResetNeeded("nothing is at work: `send` actions, or `async_reset`, before `recv`")
         taken = self._take(min(self.batch_size, len(self._awaited)), ordered=False)
-        return self._batch(taken)
+        batch = self._batch(taken)
+        batch[4]["env_id"] = self._last.copy()
+        return batch
 
     # Between this thread and the loop's.
 
