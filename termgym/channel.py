@@ -59,6 +59,9 @@ class Channel:
                 reply, handed = await future
         except TimeoutError as error:
             raise SandboxError(f"the sandbox hangs: no answer in {ANSWER_TIMEOUT_S:.0f} s") from error
+        except asyncio.CancelledError:  # perhaps when the answer was there already, and nobody else will take it
+            drop(future)
+            raise
         finally:
             self._waiting.pop(number, None)
         if "error" in reply:
@@ -125,6 +128,13 @@ class Channel:
             if not future.done():
                 future.set_exception(SandboxDied("the sandbox's processes are gone"))
         self._handle({"closed": True}, [])
+
+
+def drop(answer: "asyncio.Future[tuple[dict[str, Any], list[int]]]") -> None:
+    """Close the descriptors of an answer that came and that nobody takes."""
+    if answer.done() and not answer.cancelled() and answer.exception() is None:
+        for fd in answer.result()[1]:
+            os.close(fd)
 
 
 class Capture:

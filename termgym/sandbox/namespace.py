@@ -19,7 +19,7 @@ from collections.abc import Generator, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
-from termgym.channel import Capture, Channel, ProgramError
+from termgym.channel import Capture, Channel, ProgramError, drop
 from termgym.errors import SandboxDied, SandboxError, SandboxFileError
 from termgym.launcher import linux
 from termgym.launcher_client import Launcher, first, launcher
@@ -88,7 +88,11 @@ class NamespaceSandbox:
         with theirs:
             reply, handed = await self._launcher.channel.ask(self._request(), [theirs.fileno()])
         self._pid, (self._pidfd,) = reply["pid"], handed
-        message, fds = await first(ready, self._channel, ({"error": "it ended before it was ready"}, []))
+        try:
+            message, fds = await first(ready, self._channel, ({"error": "it ended before it was ready"}, []))
+        except asyncio.CancelledError:
+            drop(ready)
+            raise
         if "error" in message:
             raise SandboxError(f"the sandbox could not start: {message['error']}")
         (self._root,) = fds
