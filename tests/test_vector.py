@@ -235,7 +235,8 @@ def test_every_family_is_as_in_single_environments(mode: AutoresetMode, seed: An
 def test_seeds_may_be_a_number_a_list_or_missing_for_some() -> None:
     singles = SyncVectorEnv([lambda: gym.make("Terminal-v0", task=FAMILIES)] * 3)
     with vector(3, task=FAMILIES) as env:
-        for seed in (4, [1, 4, 1], [None, 9, None], [2, None, 2]):  # None goes on drawing by the seed before
+        seeds: list[Any] = [4, [1, 4, 1], [None, 9, None], [2, None, 2]]  # None goes on drawing by the seed before
+        for seed in seeds:
             same(env.reset(seed=seed), singles.reset(seed=seed), str(seed))
         with pytest.raises(ValueError, match="2 seeds were given for 3"):
             env.reset(seed=[1, 2])
