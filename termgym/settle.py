@@ -85,11 +85,12 @@ class Foreground:
         return Sight(group, state, runs)
 
     def stopped(self, pid: int) -> bool:
-        """Whether a process has been stopped (SIGSTOP), or is gone."""
+        """Whether a process, or the sandbox's first one, has been stopped (SIGSTOP), or is gone."""
         try:
-            return _read(f"/proc/{pid}/stat").rpartition(b")")[2].split()[0] in (b"T", b"t", b"X", b"Z")
+            states = [_read(f"/proc/{one}/stat").rpartition(b")")[2].split()[0] for one in (pid, self._init) if one]
         except (FileNotFoundError, ProcessLookupError):
             return True
+        return any(state in (b"T", b"t", b"X", b"Z") for state in states)
 
     def _group(self) -> int:
         try:
