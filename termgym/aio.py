@@ -109,9 +109,9 @@ class LoopThread:
     def __init__(self, name: str) -> None:
         """Start the thread."""
         self._loop, self._process = Loop(), os.getpid()
-        thread = threading.Thread(target=self._loop.run_forever, name=name, daemon=True)
-        thread.start()
-        self._end = weakref.finalize(self, _end, self._loop, thread, self._process)
+        self._thread = threading.Thread(target=self._loop.run_forever, name=name, daemon=True)
+        self._thread.start()
+        self._end = weakref.finalize(self, _end, self._loop, self._thread, self._process)
         self._end.atexit = False  # the process ends anyway, and its sockets with it
 
     @property
@@ -140,6 +140,17 @@ class LoopThread:
             self.post(lambda: running[0].cancel())
             raise
 
+    def finish(self, coroutine: Coroutine[Any, Any, object]) -> None:
+        """Run a coroutine, then end the thread. In the thread itself, where garbage is collected too: not waited for.
+
+        An interrupt leaves the thread as it is.
+        """
+        if threading.current_thread() is not self._thread:
+            self.run(coroutine)
+            self.close()
+        elif not self._loop.is_closed():
+            self._loop.create_task(coroutine).add_done_callback(lambda _: self.close())
+
     def close(self) -> None:
         """End the thread, and close the loop. Closing twice is allowed."""
         self._end()
@@ -155,5 +166,6 @@ async def _fill(future: "Future[T]", coroutine: Coroutine[Any, Any, T]) -> None:
 def _end(own: asyncio.AbstractEventLoop, thread: threading.Thread, process: int) -> None:
     if process == os.getpid():  # in a fork, to close the loop would reach into the parent's
         own.call_soon_threadsafe(own.stop)
-        thread.join()
-        own.close()
+        if thread is not threading.current_thread():
+            thread.join()
+            own.close()

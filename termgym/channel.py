@@ -55,6 +55,9 @@ class Channel:
         try:
             self.send({"id": number, **request}, fds)
             reply, handed = await future
+        except asyncio.CancelledError:  # perhaps when the answer was there already, and nobody else will take it
+            drop(future)
+            raise
         finally:
             self._waiting.pop(number, None)
         if "error" in reply:
@@ -121,6 +124,13 @@ class Channel:
             if not future.done():
                 future.set_exception(SandboxDied("the sandbox's processes are gone"))
         self._handle({"closed": True}, [])
+
+
+def drop(answer: "asyncio.Future[tuple[dict[str, Any], list[int]]]") -> None:
+    """Close the descriptors of an answer that came and that nobody takes."""
+    if answer.done() and not answer.cancelled() and answer.exception() is None:
+        for fd in answer.result()[1]:
+            os.close(fd)
 
 
 class Capture:

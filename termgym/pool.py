@@ -79,7 +79,11 @@ async def open_shell(sandbox: Sandbox, rows: int, cols: int, argv: Sequence[str]
     Whatever the shell reads as it starts may keep it from its prompt; the screen then shows what it does instead.
     """
     terminal = await Terminal.open(sandbox, argv=argv, rows=rows, cols=cols)
-    await terminal.ready(PROMPT_TIMEOUT_S)
+    try:
+        await terminal.ready(PROMPT_TIMEOUT_S)
+    except BaseException:
+        terminal.close()
+        raise
     return terminal
 
 

@@ -7,7 +7,7 @@ import socket
 from collections.abc import Awaitable, Sequence
 from typing import Any, TypeVar
 
-from termgym.channel import Channel
+from termgym.channel import Channel, drop
 from termgym.errors import SandboxDied
 from termgym.launcher_client import first
 
@@ -26,7 +26,11 @@ class Service:
 
     async def begun(self) -> tuple[dict[str, Any], list[int]]:
         """Its first message, and the descriptors that came with it."""
-        return await first(self.ready, self.channel, ({"error": "it ended before it was ready"}, []))
+        try:
+            return await first(self.ready, self.channel, ({"error": "it ended before it was ready"}, []))
+        except asyncio.CancelledError:
+            drop(self.ready)
+            raise
 
     async def ask(self, request: dict[str, Any], fds: Sequence[int] = ()) -> tuple[dict[str, Any], list[int]]:
         """Ask for something and get the answer, or else `SandboxDied`."""

@@ -93,11 +93,12 @@ class Foreground:
         self._shell.close()
 
     def stopped(self, pid: int) -> bool:
-        """Whether a process has been stopped (SIGSTOP), or is gone."""
+        """Whether a process, or the sandbox's first one, has been stopped (SIGSTOP), or is gone."""
         try:
-            return _read(f"/proc/{pid}/stat").rpartition(b")")[2].split()[0] in (b"T", b"t", b"X", b"Z")
+            states = [_read(f"/proc/{one}/stat").rpartition(b")")[2].split()[0] for one in (pid, self._init) if one]
         except (FileNotFoundError, ProcessLookupError):
             return True
+        return any(state in (b"T", b"t", b"X", b"Z") for state in states)
 
     def alone(self, pid: int) -> bool:
         """Whether `pid` is all that runs, beside the sandbox's first process."""

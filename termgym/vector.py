@@ -6,6 +6,7 @@ one that runs a build for a minute holds up nobody.
 """
 
 import asyncio
+import weakref
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from operator import itemgetter
@@ -76,6 +77,8 @@ class EpisodeVectorEnv(VectorEnv[Any, Any, Any], Generic[Obs, Act]):
         self._thread = aio.LoopThread("termgym-vector")
         self._pool = SandboxPool(size)
         self._seats = [Seat(Slot(setting, interface, self._pool), source, mode, retries) for source in sources]
+        self._end = weakref.finalize(self, _end, self._thread, self._seats, self._pool)  # for who does not close it
+        self._end.atexit = False  # all of it ends with the process
         self._at_work: dict[int, asyncio.Task[None]] = {}
         self._done: Mailbox[tuple[int, Result[Obs] | Exception]] = Mailbox()
         self._awaited: set[int] = set()
@@ -94,7 +97,7 @@ class EpisodeVectorEnv(VectorEnv[Any, Any, Any], Generic[Obs, Act]):
         options = dict(options or {})
         ids = self._masked(options.pop("reset_mask", None))
         self._begin(ids, seed, options)
-        results = self._take(len(ids))
+        results = self._take(len(ids), of=set(ids))
         shown = [seat.seen for seat in self._seats]
         return self._together(shown), packed(self.num_envs, zip(ids, results, strict=True))
 
@@ -117,12 +120,14 @@ class EpisodeVectorEnv(VectorEnv[Any, Any, Any], Generic[Obs, Act]):
             env_ids: Which environments, each at most once; those of the last `recv` unless given.
 
         Raises:
-            ValueError: The numbers do not fit, or an environment is at work already.
+            ValueError: The numbers do not fit, or an environment is not there, or at work already.
             InvalidAction: One is not in the action space. Nothing was started.
         """
         ids, given = list(map(int, self._last if env_ids is None else env_ids)), list(actions)
         if len(given) != len(ids):
             raise ValueError(f"{len(given)} actions were given for {len(ids)} environments")
+        if strange := [number for number in ids if not 0 <= number < self.num_envs]:
+            raise ValueError(f"there are no environments {strange}: they are 0 to {self.num_envs - 1}")
         for number, action in zip(ids, given, strict=True):
             if not self.single_action_space.contains(action):
                 raise gym.error.InvalidAction(f"environment {number}: {action!r} is not in {self.single_action_space}")
@@ -138,7 +143,9 @@ class EpisodeVectorEnv(VectorEnv[Any, Any, Any], Generic[Obs, Act]):
         if not self._awaited:
             raise gym.error.ResetNeeded("nothing is at work: `send` actions, or `async_reset`, before `recv`")
         taken = self._take(min(self.batch_size, len(self._awaited)), ordered=False)
-        return self._batch(taken)
+        batch = self._batch(taken)
+        batch[4]["env_id"] = self._last.copy()
+        return batch
 
     # Between this thread and the loop's.
 
@@ -185,17 +192,21 @@ class EpisodeVectorEnv(VectorEnv[Any, Any, Any], Generic[Obs, Act]):
             self._done.put((number, error))
 
     async def _stop(self, ids: Iterable[int]) -> None:
-        tasks = [self._at_work.pop(number) for number in ids if number in self._at_work]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        tasks = {number: self._at_work[number] for number in ids if number in self._at_work}
+        for task in tasks.values():
+            if not task.cancelling():  # a second time, by an interrupt, would cut its cleaning up short
+                task.cancel()
+        if tasks:
+            await asyncio.wait(tasks.values())
+        for number in tasks:
+            del self._at_work[number]
 
-    def _take(self, count: int, *, ordered: bool = True) -> list[Result[Obs]]:
-        """Wait for `count` results; `_last` says whose they are.
+    def _take(self, count: int, *, ordered: bool = True, of: set[int] | None = None) -> list[Result[Obs]]:
+        """Wait for `count` results, `of` these environments where it is given; `_last` says whose they are.
 
         An error of one is raised when it is met; what the others came to can still be received.
         """
-        taken = self._done.take(count)
+        taken = self._done.take(count) if of is None else self._take_of(of)
         for number, result in taken:
             if isinstance(result, Exception):
                 for other in taken:
@@ -210,9 +221,25 @@ class EpisodeVectorEnv(VectorEnv[Any, Any, Any], Generic[Obs, Act]):
         self._check_losses(results)
         return results
 
+    def _take_of(self, ids: set[int]) -> list[tuple[int, Result[Obs] | Exception]]:
+        """Wait for the results of `ids`; what others come to meanwhile can still be received."""
+        taken: list[tuple[int, Result[Obs] | Exception]] = []
+        others: list[tuple[int, Result[Obs] | Exception]] = []
+        try:
+            while len(taken) < len(ids):
+                for item in self._done.take(len(ids) - len(taken)):
+                    (taken if item[0] in ids else others).append(item)
+        finally:
+            for item in others:
+                self._done.put(item)
+        return taken
+
     def _check_losses(self, results: list[Result[Obs]]) -> None:
         for result in results:
-            self._lost = self._lost + 1 if result.lost else 0
+            if result.lost:
+                self._lost += 1
+            elif result.terminated or result.truncated:
+                self._lost = 0
             if self._lost > LOST_IN_A_ROW * self.num_envs:
                 raise SandboxError(f"the last {self._lost} episodes were all invalid; the newest: {result.lost}")
 
@@ -272,14 +299,20 @@ class EpisodeVectorEnv(VectorEnv[Any, Any, Any], Generic[Obs, Act]):
     def close_extras(self, **kwargs: Any) -> None:
         """Drop every sandbox, and the loop."""
         if self._thread.here:
-            self._thread.run(self._close())
-            self._thread.close()
+            self._thread.run(self._stop(range(self.num_envs)))
+            _end(self._thread, self._seats, self._pool)
+            self._end.detach()
 
-    async def _close(self) -> None:
-        await self._stop(range(self.num_envs))
-        await asyncio.gather(*(seat.close() for seat in self._seats))
-        await self._pool.close()
-        await close_launcher()
+
+def _end(thread: aio.LoopThread, seats: Sequence[Seat[Any, Any]], pool: SandboxPool) -> None:
+    if thread.here:
+        thread.finish(_close(seats, pool))
+
+
+async def _close(seats: Sequence[Seat[Any, Any]], pool: SandboxPool) -> None:
+    await asyncio.gather(*(seat.close() for seat in seats))
+    await pool.close()
+    await close_launcher()
 
 
 class TerminalVectorEnv(EpisodeVectorEnv[str, str]):

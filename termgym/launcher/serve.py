@@ -348,5 +348,7 @@ def main() -> None:
     sock.send(json.dumps(launcher.hello()).encode())
     try:
         launcher.run()
+    except ConnectionError:  # our client ended without reading all that we sent
+        pass
     finally:
         launcher.shut()
