@@ -131,11 +131,16 @@ class LoopThread:
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine in the thread and wait for it; an interrupt of the wait cancels it."""
-        future: Future[T] = Future()
-        running: list[asyncio.Task[None]] = []
-        self.post(lambda: running.append(self._loop.create_task(_fill(future, coroutine))))
+        ended: Future[asyncio.Task[T]] = Future()
+        running: list[asyncio.Task[T]] = []
+
+        def begin() -> None:
+            running.append(self._loop.create_task(coroutine))
+            running[0].add_done_callback(ended.set_result)
+
+        self.post(begin)
         try:
-            return future.result()
+            return ended.result().result()
         except KeyboardInterrupt:
             self.post(lambda: running[0].cancel())
             raise
@@ -154,13 +159,6 @@ class LoopThread:
     def close(self) -> None:
         """End the thread, and close the loop. Closing twice is allowed."""
         self._end()
-
-
-async def _fill(future: "Future[T]", coroutine: Coroutine[Any, Any, T]) -> None:
-    try:
-        future.set_result(await coroutine)
-    except BaseException as error:
-        future.set_exception(error)
 
 
 def _end(own: asyncio.AbstractEventLoop, thread: threading.Thread, process: int) -> None:

@@ -166,8 +166,10 @@ def _reap_ended() -> None:
 async def first(future: "asyncio.Future[T]", channel: Channel, otherwise: T) -> T:
     """The result of `future`, or `otherwise` if the channel closes first or nothing comes in time."""
     closed = asyncio.ensure_future(channel.closed.wait())
-    await asyncio.wait([future, closed], timeout=START_TIMEOUT_S, return_when=asyncio.FIRST_COMPLETED)
-    closed.cancel()
+    try:
+        await asyncio.wait([future, closed], timeout=START_TIMEOUT_S, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        closed.cancel()
     return future.result() if future.done() else otherwise
 
 

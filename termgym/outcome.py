@@ -15,7 +15,7 @@ class Outcome(Enum):
     """The limit on wall seconds or on command seconds."""
     OUT_OF_TOKENS = "out_of_tokens"
     AGENT_DIED = "agent_died"
-    """Its shell or its sandbox's processes ended before it said that it was done."""
+    """Its shell ended before it said that it was done."""
     VERIFIER_ERROR = "verifier_error"
     """The verifier gave no result. Not a score: retried, masked, counted."""
     INFRA_ERROR = "infra_error"

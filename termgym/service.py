@@ -22,14 +22,16 @@ class Service:
     def __init__(self, sock: socket.socket) -> None:
         self.ready: asyncio.Future[tuple[dict[str, Any], list[int]]] = asyncio.get_running_loop().create_future()
         self.exits: dict[int, asyncio.Future[int]] = {}
+        self._taken = False
         self.channel = Channel(sock, self._event)
 
     async def begun(self) -> tuple[dict[str, Any], list[int]]:
         """Its first message, and the descriptors that came with it."""
+        self._taken = True
         try:
             return await first(self.ready, self.channel, ({"error": "it ended before it was ready"}, []))
         except asyncio.CancelledError:
-            drop(self.ready)
+            self._taken = False
             raise
 
     async def ask(self, request: dict[str, Any], fds: Sequence[int] = ()) -> tuple[dict[str, Any], list[int]]:
@@ -51,6 +53,8 @@ class Service:
             if future is not None and not future.done():
                 future.set_result(message["status"])
         elif "closed" in message:
+            if not self._taken:
+                drop(self.ready)
             for future in self.exits.values():
                 if not future.done():
                     future.set_exception(SandboxDied("the sandbox's processes are gone"))

@@ -164,17 +164,18 @@ class EpisodeVectorEnv(VectorEnv[Any, Any, Any], Generic[Obs, Act]):
             seeds = [seeds + number for number in range(self.num_envs)]
         if len(seeds) != self.num_envs:
             raise ValueError(f"{len(seeds)} seeds were given for {self.num_envs} environments")
-        self._thread.run(self._stop(ids))
-        self._done.drop(lambda item: item[0] in ids)
-        self._awaited.difference_update(ids)
+        if busy := self._awaited.intersection(ids):
+            self._thread.run(self._stop(busy))
+            self._done.drop(lambda item: item[0] in busy)
+            self._awaited -= busy
         self._start({i: partial(self._seats[i].reset, seeds[i], options) for i in ids}, len(ids))
 
     def _start(self, work: dict[int, Work], count: int) -> None:
         self._check_idle(work)
         if len(work) < count:
             raise ValueError("an environment can take one action at a time: one was named twice")
+        self._awaited.update(work)  # first: an interrupt in between must not hide what is at work
         self._thread.post(self._set_to_work, work)
-        self._awaited.update(work)
 
     def _check_idle(self, ids: Iterable[int]) -> None:
         if busy := sorted(self._awaited.intersection(ids)):
@@ -199,7 +200,7 @@ class EpisodeVectorEnv(VectorEnv[Any, Any, Any], Generic[Obs, Act]):
         if tasks:
             await asyncio.wait(tasks.values())
         for number in tasks:
-            del self._at_work[number]
+            self._at_work.pop(number, None)
 
     def _take(self, count: int, *, ordered: bool = True, of: set[int] | None = None) -> list[Result[Obs]]:
         """Wait for `count` results, `of` these environments where it is given; `_last` says whose they are.

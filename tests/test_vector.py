@@ -497,19 +497,37 @@ def undisturbed(result: tuple[Any, ...], turn: int, *lost: int) -> None:
         assert "_failure" not in infos or not infos["_failure"][i]
 
 
-@pytest.mark.parametrize("whose", ["the shell", "the first process"])
-def test_the_death_of_an_agents_processes_is_its_own(whose: str) -> None:
+def test_the_death_of_an_agents_shell_is_its_own() -> None:
     with vector(3) as env:
         env.reset()
         undisturbed(echoes(env, 1), 1)
-        inside = episode(env, 1)
-        os.kill(inside.terminal._shell if whose == "the shell" else inside.sandbox._pid, signal.SIGKILL)
+        os.kill(episode(env, 1).terminal._shell, signal.SIGKILL)
         result = echoes(env, 2)
         undisturbed(result, 2, 1)
         assert result[2][1] and result[4]["outcome"][1] == "agent_died" and "failure" not in result[4]
         undisturbed(echoes(env, 3), 3, 1)
         undisturbed(echoes(env, 4), 4)
         assert "invalid" not in counts(env)
+
+
+@pytest.mark.parametrize("in_the_middle", [True, False])
+def test_the_death_of_a_sandbox_invalidates_its_episode_only(in_the_middle: bool) -> None:
+    with vector(3) as env:
+        env.reset()
+        undisturbed(echoes(env, 1), 1)
+        first_process = episode(env, 1).sandbox._pid
+        if in_the_middle:  # its shell is at work: nothing inside could have ended the first process
+            threading.Timer(0.2, os.kill, (first_process, signal.SIGKILL)).start()
+            result = env.step([typed(f"sleep {0.5 * (i == 1)}; echo slot {i} turn $((2))\n") for i in range(3)])
+        else:
+            os.kill(first_process, signal.SIGKILL)
+            result = echoes(env, 2)
+        undisturbed(result, 2, 1)
+        assert (result[1][1], result[2][1], result[3][1]) == (0.0, False, True)
+        assert result[4]["outcome"][1] == "infra_error" and "ended" in result[4]["failure"][1]
+        undisturbed(echoes(env, 3), 3, 1)
+        undisturbed(echoes(env, 4), 4)
+        assert (counts(env)["invalid"], counts(env)["retried"]) == (1, 1)
 
 
 def test_a_stopped_shell_ends_its_step_in_time() -> None:

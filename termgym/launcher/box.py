@@ -303,7 +303,7 @@ def kill_session(leader: int) -> None:
     while (
         left := {pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if session(pid) == leader} - killed
     ):
-        for pid in left:
+        for pid in sorted(left, key=lambda pid: pid != leader):  # it first, or it might end by itself, with success
             try:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
