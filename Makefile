@@ -31,7 +31,7 @@ test-slow: .venv/.installed  ## the tests marked slow
 	.venv/bin/python -m pytest -m slow $(ARGS) || [ $$? -eq 5 ]
 
 test-oldest: .venv-oldest/.installed  ## Gymnasium's contract on the oldest Gymnasium that Ray allows
-	.venv-oldest/bin/python -m pytest tests/test_gymnasium*.py $(ARGS)
+	.venv-oldest/bin/python -m pytest -n 2 tests/test_gymnasium.py tests/test_vector.py $(ARGS)
 
 bench: .venv/.installed  ## how long a step takes, beside its peers
 	@.venv/bin/python benchmarks/latency.py

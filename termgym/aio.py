@@ -125,9 +125,13 @@ class LoopThread:
         Raises:
             RuntimeError: The thread is another process's.
         """
+        self.check()
+        self._loop.call_soon_threadsafe(call, *args)
+
+    def check(self) -> None:
+        """Raise RuntimeError if this process has not the thread."""
         if not self.here:
             raise RuntimeError("this was made by another process, of which this one is a fork: make it anew here")
-        self._loop.call_soon_threadsafe(call, *args)
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine in the thread and wait for it; an interrupt of the wait cancels it."""

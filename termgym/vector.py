@@ -178,6 +178,7 @@ class EpisodeVectorEnv(VectorEnv[Any, Any, Any], Generic[Obs, Act]):
         self._thread.post(self._set_to_work, work)
 
     def _check_idle(self, ids: Iterable[int]) -> None:
+        self._thread.check()
         if busy := sorted(self._awaited.intersection(ids)):
             raise ValueError(f"environments {busy} are at work already: `recv` what they come to, or `reset` them")
 
@@ -296,6 +297,9 @@ class EpisodeVectorEnv(VectorEnv[Any, Any, Any], Generic[Obs, Act]):
             return None
         shown = self._seats[:1] if self.render_mode == "human" else self._seats
         return tuple(render.render(seat.slot.current.terminal, self.render_mode) for seat in shown)
+
+    def __del__(self) -> None:
+        """Nothing, where Gymnasium 1.2 would close what may be half made or a fork's: `weakref.finalize` sees to it."""
 
     def close_extras(self, **kwargs: Any) -> None:
         """Drop every sandbox, and the loop."""
