@@ -42,8 +42,8 @@ PROFILED = 256
 PEERS = 8
 LIMITS = {"turns": 0, "wall_s": 0}
 ECHO = action("echo hi\n")
-TURN = action("echo hi | tee out.txt\n")
-LAST = action("echo hi | tee out.txt\n", done=True)
+TURN = action("echo hi >> out.txt\n")
+LAST = action("echo hi >> out.txt\n", done=True)
 TURNS = 5
 AT_ONCE = 8
 EPISODES_AT_ONCE = (8, 16, 32)

@@ -31,6 +31,8 @@ _STYLE_DTYPE = np.dtype(
         "itemsize": 72,
     }
 )
+# How pyghostty calls what takes a union by value, which cffi alone cannot.
+_GRID_REF = "GhosttyResult(*)(GhosttyTerminal, GhosttyPointS, GhosttyGridRef*)"
 _NORMAL = "000000 cd0000 00cd00 cdcd00 0000ee cd00cd 00cdcd e5e5e5"
 _BRIGHT = "7f7f7f ff0000 00ff00 ffff00 5c5cff ff00ff 00ffff ffffff"
 _CUBE = (0, 95, 135, 175, 215, 255)
@@ -161,7 +163,7 @@ class Emulator:
         """Take out the lines that left the screen. The bytes so far must end outside any escape sequence."""
         if not (count := self._get("SCROLLBACK_ROWS", "size_t")):
             return []
-        lines = self._text((0, 0), (self.cols - 1, count - 1), "history").split("\n")
+        lines = self._text((0, 0), (self.cols - 1, count - 1), "HISTORY").split("\n")
         self._term.feed(b"\x1b[3J")
         return lines + [""] * (count - len(lines))
 
@@ -204,18 +206,23 @@ class Emulator:
         return value[0]
 
     @cached_property
-    def _selection(self) -> tuple[Any, Any]:
-        """A selection and the options that format it; filled in at each use."""
+    def _selection(self) -> tuple[Any, Any, Any, Any]:
+        """A selection, the options that format it, a point and a cell's reference; filled in at each use."""
         selection = self._core.init_sized("GhosttySelection")
         options = self._core.init_sized("GhosttyTerminalSelectionFormatOptions")
         options.trim, options.selection = True, selection
-        return selection, options
+        return selection, options, self._core.ffi.new("GhosttyPointS*"), self._core.init_sized("GhosttyGridRef")
 
-    def _text(self, start: tuple[int, int], end: tuple[int, int], tag: str = "active", emit: str = "PLAIN") -> str:
+    def _text(self, start: tuple[int, int], end: tuple[int, int], tag: str = "ACTIVE", emit: str = "PLAIN") -> str:
         """The text between two cells (x, y), both included; blank lines that end it are not there."""
         ffi, lib = self._core.ffi, self._core.lib
-        selection, options = self._selection
-        selection.start, selection.end = self._term.ref(*start, tag)[0], self._term.ref(*end, tag)[0]
+        selection, options, point, ref = self._selection
+        find = self._core.union_fn("ghostty_terminal_grid_ref", _GRID_REF)
+        point.tag = getattr(lib, f"GHOSTTY_POINT_TAG_{tag}")
+        for which, cell in (("start", start), ("end", end)):
+            point.value.x, point.value.y = cell
+            self._core.check(find(self._term._t[0], point[0], ref), "find a cell")
+            setattr(selection, which, ref[0])
         options.emit = getattr(lib, f"GHOSTTY_FORMATTER_FORMAT_{emit}")
         text, size = ffi.new("uint8_t**"), ffi.new("size_t*")
         done = lib.ghostty_terminal_selection_format_alloc(self._term._t[0], ffi.NULL, options[0], text, size)
