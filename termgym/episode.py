@@ -207,7 +207,7 @@ class Episode:
 
     async def take(self, parsed: Parsed) -> Turn:
         """Take one parsed action: type its commands, each until it has settled, and look."""
-        async with self._phase("step", sum(command.duration_s for command in _commands(parsed))):
+        with self.timings.phase("step"):
             self.turns += 1
             self.terminal.mark()
             settled = await self.type(_commands(parsed))

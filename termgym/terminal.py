@@ -73,6 +73,7 @@ class Terminal:
         self._pending = bytearray()
         self._stuffed = False  # keys were dropped, since the kernel's queue was full of others
         self._barrier: bytes = b""
+        self._unended: bytes = b""  # of a mark that was begun: without its end, all that comes would belong to it
         self._held: bytes = b""
         self._napping: asyncio.Future[None] | None = None
         self._changed_at = time.monotonic()
@@ -247,20 +248,21 @@ class Terminal:
         False if it does not come: output is stopped (C-s), or a C-c made the kernel drop what was on its way. Should it
         come late, the emulator takes it for a sequence that shows nothing.
         """
-        self._barrier = b"\x1b]7777;%d\x1b\\" % secrets.randbits(63)
+        self._barrier = mark = b"\x1b]7777;%d\x1b\\" % secrets.randbits(63)
         until = time.monotonic() + BARRIER_S
-        rest = self._barrier
+        rest = self._unended + mark
         while rest:
             try:
                 rest = rest[os.write(self._slave, rest) :]
-            except BlockingIOError:  # its queue is full; a mark once begun must be ended
-                if len(rest) == len(self._barrier) and time.monotonic() > until:
-                    self._barrier = b""
+            except BlockingIOError:  # its queue is full
+                if time.monotonic() > until:
+                    self._barrier, self._unended = b"", rest if len(rest) < len(mark) else rest[: -len(mark)]
                     return False
                 await self._nap(FIRST_POLL_S)
             except OSError:
                 self._barrier = b""
                 return self._cooked() is None
+        self._unended = b""
         while self._barrier and (left_s := until - time.monotonic()) > 0:
             await self._nap(left_s)
         passed = not self._barrier  # the reader has cut it out
