@@ -181,18 +181,20 @@ async def make_and_drop(size: int, shell: bool) -> None:
 
 
 def resets(samples: Samples, count: int, rounds: int) -> None:
-    """The reset of one environment at a time, from a pool that keeps up, in turn with one that keeps none."""
+    """The reset of one environment at a time, amid steps, from a pool that keeps up, and without a pool."""
     with closing(vector(count, pool_size=4)) as warm, closing(vector(count)) as cold:
         warm.reset()
         cold.reset()
         for number in range(rounds):
             mask = np.arange(count) == number % count
             rest(warm)
+            step(warm)
             with samples.time("warm reset"):
                 warm.reset(options={"reset_mask": mask})
             phases = warm._seats[number % count].slot.current.timings.seconds
             samples.add("warm create+reset", phases["create"] + phases["reset"])
             rest(cold)
+            step(cold)
             with samples.time("cold reset"):
                 cold.reset(options={"reset_mask": mask})
         assert warm.metrics["counts"]["warm"] >= 0.9 * rounds, warm.metrics

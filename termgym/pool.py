@@ -22,6 +22,8 @@ from termgym.terminal import COLS, ROWS, SHELL, Terminal
 PROMPT_TIMEOUT_S = 10.0
 BACKLOG = 64
 """Sandboxes waiting to be disposed of, at which new ones have to wait: they hold memory until they are gone."""
+CALM_S = 0.002
+"""By which what goes on in the background lets the reset go first that it follows from."""
 MOMENTS_S = (0.1, 1.0, 5.0)
 """How long the background waits after failures in a row, before it tries again."""
 
@@ -135,9 +137,10 @@ class SandboxPool:
         Raises:
             SandboxError: None could be made.
         """
+        key = order.key
         if self.size:
-            self._note(order)
-        while waiting := self._warm.get(order.key):
+            self._note(order, key)
+        while waiting := self._warm.get(key):
             warm = waiting.popleft()
             if warm.sound:
                 self.metrics.count("warm")
@@ -190,10 +193,10 @@ class SandboxPool:
             self.metrics.time("make", time.perf_counter() - begin)
             return warm
 
-    def _note(self, order: Order) -> None:
+    def _note(self, order: Order, key: Hashable) -> None:
         """Remember what is asked for, and have it made ahead of time."""
-        self._recent.append(order.key)
-        self._orders[order.key] = order
+        self._recent.append(key)
+        self._orders[key] = order
         if not self._refills and not self._closed:
             count = math.ceil(self._cpus)
             self._refills = [asyncio.create_task(self._refill(self._cpus / count)) for _ in range(count)]
@@ -207,6 +210,7 @@ class SandboxPool:
             if order is None:
                 self._short.clear()
                 continue
+            await asyncio.sleep(CALM_S)
             begin = time.perf_counter()
             self._making[order.key] += 1
             try:
@@ -249,6 +253,7 @@ class SandboxPool:
             self.release(self._warm[key].pop())
 
     async def _dispose(self, warm: Warm) -> None:
+        await asyncio.sleep(0 if self._closed else CALM_S)
         begin = time.perf_counter()
         with contextlib.suppress(SandboxError):  # counted by its absence: it goes with the launcher at the latest
             await dispose(warm)

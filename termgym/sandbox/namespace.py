@@ -19,7 +19,7 @@ import signal
 import socket
 import stat
 from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any
 
 from termgym.channel import Capture, ProgramError
@@ -249,23 +249,30 @@ class NamespaceSandbox:
                     raise SandboxFileError(f"cannot put {path} into the sandbox: {error.strerror}") from error
 
     def _write(self, path: str, file: File) -> None:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
         try:
-            fd = self._open(path, flags)
+            fd = self._create(path)
         except FileNotFoundError:
             self._make_folders(str(PurePosixPath(path).parent))
-            fd = self._open(path, flags)
-        with os.fdopen(fd, "wb") as target:
-            target.write(file.content)
-            target.flush()
+            fd = self._create(path)
+        try:
+            rest = memoryview(file.content)
+            while rest:
+                rest = rest[os.write(fd, rest) :]
             os.fchmod(fd, file.mode)
             os.utime(fd, (file.mtime, file.mtime))
+        finally:
+            os.close(fd)
+
+    def _create(self, path: str) -> int:
+        """Open a file to write it anew; one that was not there is a regular one, without a look."""
+        try:
+            return linux.openat2(self._root, path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600, cross=True)
+        except FileExistsError:
+            return self._open(path, os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW)
 
     def _open(self, path: str, flags: int) -> int:
         """Open a regular file, and none in /proc: by the rules there, writes count as the host's own root's."""
-        fd = linux.openat2(
-            self._root, path, flags | os.O_NONBLOCK | os.O_NOCTTY, 0o600 if flags & os.O_CREAT else 0, cross=True
-        )
+        fd = linux.openat2(self._root, path, flags | os.O_NONBLOCK | os.O_NOCTTY, cross=True)
         status = os.fstat(fd)
         if not stat.S_ISREG(status.st_mode) or status.st_dev == self._proc:
             os.close(fd)
@@ -389,7 +396,9 @@ def _read(fd: int, limit: int) -> bytes:
 def _is_ending(pid: int) -> bool:
     """Whether a process has begun to end, by proc(5)'s flags: PID 1 ends after all others, since it kills them."""
     try:
-        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+        fd = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
+        fields = os.read(fd, 1 << 10).rpartition(b")")[2].split()
+        os.close(fd)
     except (FileNotFoundError, ProcessLookupError):
         return True
     return bool(int(fields[6]) & PF_EXITING)
