@@ -18,7 +18,7 @@ import numpy as np
 import report
 from latency import action
 from report import Row, Samples
-from throughput import ready, vector
+from throughput import vector
 
 from termgym.vector import TerminalVectorEnv
 
@@ -77,7 +77,7 @@ def send_recv(arm: Arm, seconds: float) -> float:
     done, ids, begin = 0, np.arange(COUNT), time.perf_counter()
     while (elapsed := time.perf_counter() - begin) < seconds:
         arm.env.send(arm.next(ids), ids)
-        ids = ready(arm.env, arm.env.recv()[4])
+        ids = arm.env.recv()[4]["env_id"]
         arm.took(ids)
         done += len(ids)
     drain(arm.env)

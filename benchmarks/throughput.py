@@ -62,11 +62,6 @@ def single() -> gym.Env[str, str]:
     return gym.make("Terminal-v0", task=TASK, limits=LIMITS, confirm=False)
 
 
-def ready(env: TerminalVectorEnv, infos: dict[str, Any]) -> np.ndarray:
-    """Whose results the last `recv` brought."""
-    return infos.get("env_id", env._last)
-
-
 # Steps.
 
 
@@ -123,7 +118,7 @@ def episodes(samples: Samples, count: int, seconds: int) -> None:
 def episode_turns(env: TerminalVectorEnv, turns: np.ndarray) -> int:
     """Take what is ready, and give it its next turn; returns how many episodes ended."""
     _, rewards, terminated, truncated, infos = env.recv()
-    ids = ready(env, infos)
+    ids = infos["env_id"]
     assert not truncated.any() and (rewards == terminated).all(), infos
     turns[ids] = np.where(terminated | (turns[ids] == TURNS), 0, turns[ids])
     turns[ids] += 1
