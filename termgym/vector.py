@@ -80,7 +80,7 @@ class EpisodeVectorEnv(VectorEnv[Any, Any, Any], Generic[Obs, Act]):
         self._end = weakref.finalize(self, _end, self._thread, self._seats, self._pool)  # for who does not close it
         self._end.atexit = False  # all of it ends with the process
         self._at_work: dict[int, asyncio.Task[None]] = {}
-        self._done: Mailbox[tuple[int, Result[Obs] | Exception]] = Mailbox()
+        self._done: Mailbox[Result[Obs] | Exception] = Mailbox()
         self._awaited: set[int] = set()
         self._last = np.arange(num_envs)
         self._lost = 0
@@ -166,7 +166,7 @@ class EpisodeVectorEnv(VectorEnv[Any, Any, Any], Generic[Obs, Act]):
             raise ValueError(f"{len(seeds)} seeds were given for {self.num_envs} environments")
         if busy := self._awaited.intersection(ids):
             self._thread.run(self._stop(busy))
-            self._done.drop(lambda item: item[0] in busy)
+            self._done.drop(busy)
             self._awaited -= busy
         self._start({i: partial(self._seats[i].reset, seeds[i], options) for i in ids}, len(ids))
 
@@ -189,9 +189,9 @@ class EpisodeVectorEnv(VectorEnv[Any, Any, Any], Generic[Obs, Act]):
 
     async def _do(self, number: int, act: Work) -> None:
         try:
-            self._done.put((number, await act()))
+            self._done.put(number, await act())
         except Exception as error:
-            self._done.put((number, error))
+            self._done.put(number, error)
 
     async def _stop(self, ids: Iterable[int]) -> None:
         tasks = {number: self._at_work[number] for number in ids if number in self._at_work}
@@ -208,12 +208,12 @@ class EpisodeVectorEnv(VectorEnv[Any, Any, Any], Generic[Obs, Act]):
 
         An error of one is raised when it is met; what the others came to can still be received.
         """
-        taken = self._done.take(count) if of is None else self._take_of(of)
+        taken = self._done.take(count, of)
         for number, result in taken:
             if isinstance(result, Exception):
-                for other in taken:
-                    if other[0] != number:
-                        self._done.put(other)
+                for other, kept in taken:
+                    if other != number:
+                        self._done.put(other, kept)
                 self._awaited.discard(number)
                 raise result
         taken.sort(key=itemgetter(0)) if ordered else None
@@ -222,19 +222,6 @@ class EpisodeVectorEnv(VectorEnv[Any, Any, Any], Generic[Obs, Act]):
         results: list[Result[Obs]] = [result for _, result in taken if isinstance(result, Result)]
         self._check_losses(results)
         return results
-
-    def _take_of(self, ids: set[int]) -> list[tuple[int, Result[Obs] | Exception]]:
-        """Wait for the results of `ids`; what others come to meanwhile can still be received."""
-        taken: list[tuple[int, Result[Obs] | Exception]] = []
-        others: list[tuple[int, Result[Obs] | Exception]] = []
-        try:
-            while len(taken) < len(ids):
-                for item in self._done.take(len(ids) - len(taken)):
-                    (taken if item[0] in ids else others).append(item)
-        finally:
-            for item in others:
-                self._done.put(item)
-        return taken
 
     def _check_losses(self, results: list[Result[Obs]]) -> None:
         for result in results:
