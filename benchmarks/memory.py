@@ -107,7 +107,7 @@ def launcher_of(env: TerminalVectorEnv) -> int:
     async def inside() -> int:
         return (await launcher_client.launcher()).pid
 
-    return env._thread.run(inside())
+    return env._crew.thread.run(inside())
 
 
 def bashes(samples: Samples) -> None:

@@ -86,7 +86,7 @@ def send_recv(arm: Arm, seconds: float) -> float:
 
 def drain(env: TerminalVectorEnv) -> None:
     """Wait until nothing is under way."""
-    while env._awaited:
+    while env._crew.awaited:
         env.recv()
 
 

@@ -214,7 +214,7 @@ def profile(samples: Samples, count: int, rounds: int) -> None:
         step(env)
         processor_time(samples, env, rounds)
         profiler = cProfile.Profile()
-        env._thread.run(profiled(env, profiler, rounds))
+        env._crew.thread.run(profiled(env, profiler, rounds))
         for group, seconds in profiles.by_group(profiler).items():
             samples.put(f"in {group}", seconds / (count * rounds) * 1e6)
 
@@ -246,7 +246,7 @@ def used(env: TerminalVectorEnv) -> tuple[dict[str, proc.Cpu], float]:
     async def inside() -> tuple[int, float]:
         return (await launcher_client.launcher()).pid, time.thread_time()
 
-    launcher, loop_s = env._thread.run(inside())
+    launcher, loop_s = env._crew.thread.run(inside())
     whose = {"ours": [os.getpid()], "launcher": [launcher], "programs": proc.descendants(launcher)}
     return {who: proc.cpu(pids) for who, pids in whose.items()}, loop_s
 

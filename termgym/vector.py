@@ -5,9 +5,7 @@ lock-step, as Gymnasium wants it; `send` and `recv`, as in EnvPool, go on with w
 one that runs a build for a minute holds up nobody.
 """
 
-import asyncio
-import weakref
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from operator import itemgetter
 from typing import Any, Generic, TypeVar
@@ -19,12 +17,10 @@ from gymnasium.vector.utils import batch_space, concatenate, create_empty_array
 from numpy.typing import NDArray
 
 from termgym import aio
+from termgym.crew import Crew
 from termgym.env import METADATA, check_render_mode
-from termgym.errors import SandboxError
 from termgym.grid import Grid, GridInterface
 from termgym.interface import Interface, TextInterface
-from termgym.launcher_client import close_launcher
-from termgym.mailbox import Mailbox
 from termgym.pool import SandboxPool
 from termgym.seat import Result, Seat
 from termgym.setting import Setting
@@ -35,10 +31,7 @@ from termgym.source import TaskSource, Wanted
 Obs = TypeVar("Obs")
 Act = TypeVar("Act")
 Floats, Bools = NDArray[np.float64], NDArray[np.bool_]
-Work = Callable[[], Awaitable[Result[Any]]]
 Batch = tuple[Any, Floats, Bools, Bools, dict[str, Any]]
-LOST_IN_A_ROW = 3
-"""Times the number of environments: so many invalid episodes in a row are no accident any more."""
 
 
 class EpisodeVectorEnv(VectorEnv[Any, Any, Any], Generic[Obs, Act]):
@@ -74,16 +67,10 @@ class EpisodeVectorEnv(VectorEnv[Any, Any, Any], Generic[Obs, Act]):
         self.action_space = batch_space(self.single_action_space, num_envs)
         sources = [TaskSource(one) for one in tasks] if tasks else [setting.source] * num_envs
         size = pool_size if pool_size is not None else min(64, max(4, num_envs // 4))
-        self._thread = aio.LoopThread("termgym-vector")
         self._pool = SandboxPool(size)
         self._seats = [Seat(Slot(setting, interface, self._pool), source, mode, retries) for source in sources]
-        self._end = weakref.finalize(self, _end, self._thread, self._seats, self._pool)  # for who does not close it
-        self._end.atexit = False  # all of it ends with the process
-        self._at_work: dict[int, asyncio.Task[None]] = {}
-        self._done: Mailbox[Result[Obs] | Exception] = Mailbox()
-        self._awaited: set[int] = set()
-        self._last = np.arange(num_envs)
-        self._lost = 0
+        self._crew = Crew(self._seats, self._pool)
+        self._last = list(range(num_envs))
 
     # Gymnasium's interface: lock-step.
 
@@ -97,14 +84,14 @@ class EpisodeVectorEnv(VectorEnv[Any, Any, Any], Generic[Obs, Act]):
         options = dict(options or {})
         ids = self._masked(options.pop("reset_mask", None))
         self._begin(ids, seed, options)
-        results = self._take(len(ids), of=set(ids))
+        results = self._crew.take(len(ids), of=set(ids))
         shown = [seat.seen for seat in self._seats]
-        return self._together(shown), packed(self.num_envs, zip(ids, results, strict=True))
+        return self._together(shown), packed(self.num_envs, sorted(results, key=itemgetter(0)))
 
     def step(self, actions: Iterable[Act]) -> Batch:
         """Take an action in each environment, and wait for all of them."""
         self.send(actions, range(self.num_envs))
-        return self._batch(self._take(self.num_envs))
+        return self._batch(sorted(self._crew.take(self.num_envs), key=itemgetter(0)))
 
     # EnvPool's interface: whichever are ready.
 
@@ -131,7 +118,9 @@ class EpisodeVectorEnv(VectorEnv[Any, Any, Any], Generic[Obs, Act]):
         for number, action in zip(ids, given, strict=True):
             if not self.single_action_space.contains(action):
                 raise gym.error.InvalidAction(f"environment {number}: {action!r} is not in {self.single_action_space}")
-        self._start({i: partial(self._seats[i].step, action) for i, action in zip(ids, given, strict=True)}, len(ids))
+        if len(set(ids)) < len(ids):
+            raise ValueError("an environment can take one action at a time: one was named twice")
+        self._crew.start({i: partial(self._seats[i].step, action) for i, action in zip(ids, given, strict=True)})
 
     def recv(self) -> Batch:
         """Wait for `batch_size` environments, or for all that are at work if they are fewer.
@@ -140,14 +129,11 @@ class EpisodeVectorEnv(VectorEnv[Any, Any, Any], Generic[Obs, Act]):
             (observations, rewards, terminations, truncations, infos), each of the environments `infos["env_id"]`, in
             the order in which they were ready.
         """
-        if not self._awaited:
+        if not self._crew.awaited:
             raise gym.error.ResetNeeded("nothing is at work: `send` actions, or `async_reset`, before `recv`")
-        taken = self._take(min(self.batch_size, len(self._awaited)), ordered=False)
-        batch = self._batch(taken)
-        batch[4]["env_id"] = self._last.copy()
+        batch = self._batch(self._crew.take(min(self.batch_size, len(self._crew.awaited))))
+        batch[4]["env_id"] = np.array(self._last)
         return batch
-
-    # Between this thread and the loop's.
 
     def _masked(self, mask: Any) -> list[int]:
         if mask is None:
@@ -164,75 +150,11 @@ class EpisodeVectorEnv(VectorEnv[Any, Any, Any], Generic[Obs, Act]):
             seeds = [seeds + number for number in range(self.num_envs)]
         if len(seeds) != self.num_envs:
             raise ValueError(f"{len(seeds)} seeds were given for {self.num_envs} environments")
-        if busy := self._awaited.intersection(ids):
-            self._thread.run(self._stop(busy))
-            self._done.drop(busy)
-            self._awaited -= busy
-        self._start({i: partial(self._seats[i].reset, seeds[i], options) for i in ids}, len(ids))
+        self._crew.stop(ids)
+        self._crew.start({i: partial(self._seats[i].reset, seeds[i], options) for i in ids})
 
-    def _start(self, work: dict[int, Work], count: int) -> None:
-        self._check_idle(work)
-        if len(work) < count:
-            raise ValueError("an environment can take one action at a time: one was named twice")
-        self._awaited.update(work)  # first: an interrupt in between must not hide what is at work
-        self._thread.post(self._set_to_work, work)
-
-    def _check_idle(self, ids: Iterable[int]) -> None:
-        self._thread.check()
-        if busy := sorted(self._awaited.intersection(ids)):
-            raise ValueError(f"environments {busy} are at work already: `recv` what they come to, or `reset` them")
-
-    def _set_to_work(self, work: dict[int, Work]) -> None:
-        loop = asyncio.get_running_loop()
-        for number, act in work.items():
-            self._at_work[number] = loop.create_task(self._do(number, act))
-
-    async def _do(self, number: int, act: Work) -> None:
-        try:
-            self._done.put(number, await act())
-        except Exception as error:
-            self._done.put(number, error)
-
-    async def _stop(self, ids: Iterable[int]) -> None:
-        tasks = {number: self._at_work[number] for number in ids if number in self._at_work}
-        for task in tasks.values():
-            if not task.cancelling():  # a second time, by an interrupt, would cut its cleaning up short
-                task.cancel()
-        if tasks:
-            await asyncio.wait(tasks.values())
-        for number in tasks:
-            self._at_work.pop(number, None)
-
-    def _take(self, count: int, *, ordered: bool = True, of: set[int] | None = None) -> list[Result[Obs]]:
-        """Wait for `count` results, `of` these environments where it is given; `_last` says whose they are.
-
-        An error of one is raised when it is met; what the others came to can still be received.
-        """
-        taken = self._done.take(count, of)
-        for number, result in taken:
-            if isinstance(result, Exception):
-                for other, kept in taken:
-                    if other != number:
-                        self._done.put(other, kept)
-                self._awaited.discard(number)
-                raise result
-        taken.sort(key=itemgetter(0)) if ordered else None
-        self._last = np.array([number for number, _ in taken])
-        self._awaited.difference_update(self._last.tolist())
-        results: list[Result[Obs]] = [result for _, result in taken if isinstance(result, Result)]
-        self._check_losses(results)
-        return results
-
-    def _check_losses(self, results: list[Result[Obs]]) -> None:
-        for result in results:
-            if result.lost:
-                self._lost += 1
-            elif result.terminated or result.truncated:
-                self._lost = 0
-            if self._lost > LOST_IN_A_ROW * self.num_envs:
-                raise SandboxError(f"the last {self._lost} episodes were all invalid; the newest: {result.lost}")
-
-    def _batch(self, results: list[Result[Obs]]) -> Batch:
+    def _batch(self, taken: list[tuple[int, Result[Obs]]]) -> Batch:
+        self._last, results = [number for number, _ in taken], [result for _, result in taken]
         rewards = np.array([result.reward for result in results], np.float64)
         terminations = np.array([result.terminated for result in results], np.bool_)
         truncations = np.array([result.truncated for result in results], np.bool_)
@@ -248,18 +170,18 @@ class EpisodeVectorEnv(VectorEnv[Any, Any, Any], Generic[Obs, Act]):
 
     def snapshot(self, env_id: int, *, replay: bool | None = None) -> Snapshot:
         """The episode of one environment as it stands: see `TerminalEnv.snapshot`. It lasts until `discard`."""
-        self._check_idle([env_id])
-        return self._thread.run(self._seats[env_id].slot.snapshot(replay))
+        self._crew.check_idle([env_id])
+        return self._crew.thread.run(self._seats[env_id].slot.snapshot(replay))
 
     def restore(self, snapshot: Snapshot, env_ids: Iterable[int]) -> None:
         """Have environments go on from a snapshot of one of these: their next step is as if taken there."""
         ids = list(env_ids)
-        self._check_idle(ids)
-        self._thread.run(aio.together(self._seats[number].restore(snapshot) for number in ids))
+        self._crew.check_idle(ids)
+        self._crew.thread.run(aio.together(self._seats[number].restore(snapshot) for number in ids))
 
     def discard(self, snapshot: Snapshot) -> None:
         """Let go of a snapshot."""
-        self._thread.run(snapshot.close())
+        self._crew.thread.run(snapshot.close())
 
     # The rest.
 
@@ -275,7 +197,7 @@ class EpisodeVectorEnv(VectorEnv[Any, Any, Any], Generic[Obs, Act]):
 
     def render(self) -> tuple[Any, ...] | None:
         """The screens: see `TerminalEnv.render`; "human" shows the first one."""
-        return self._thread.run(self._render())
+        return self._crew.thread.run(self._render())
 
     async def _render(self) -> tuple[Any, ...] | None:
         from termgym import render
@@ -290,21 +212,7 @@ class EpisodeVectorEnv(VectorEnv[Any, Any, Any], Generic[Obs, Act]):
 
     def close_extras(self, **kwargs: Any) -> None:
         """Drop every sandbox, and the loop."""
-        if self._thread.here:
-            self._thread.run(self._stop(range(self.num_envs)))
-            _end(self._thread, self._seats, self._pool)
-            self._end.detach()
-
-
-def _end(thread: aio.LoopThread, seats: Sequence[Seat[Any, Any]], pool: SandboxPool) -> None:
-    if thread.here:
-        thread.finish(_close(seats, pool))
-
-
-async def _close(seats: Sequence[Seat[Any, Any]], pool: SandboxPool) -> None:
-    await asyncio.gather(*(seat.close() for seat in seats))
-    await pool.close()
-    await close_launcher()
+        self._crew.close()
 
 
 class TerminalVectorEnv(EpisodeVectorEnv[str, str]):

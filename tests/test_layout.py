@@ -29,6 +29,7 @@ ORDER = (
     ("interface", "setting", "snapshot"),
     ("slot",),
     ("env", "grid", "mailbox", "seat"),
+    ("crew",),
     ("vector",),
     ("policy", "policies"),
     ("trajectory", "plan"),

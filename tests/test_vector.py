@@ -698,7 +698,7 @@ def test_garbage_collection_is_as_good_as_closing(where: str) -> None:
         env.reset()
         echoes(env, 1)
         env.myself = env
-        return env._thread._loop
+        return env._crew.thread._loop
 
     before = descriptors(), threading.active_count(), children()
     gc.disable()
