@@ -197,7 +197,7 @@ class SandboxPool:
         """Remember what is asked for, and have it made ahead of time."""
         self._recent.append(key)
         self._orders[key] = order
-        if not self._refills and not self._closed:
+        if all(refill.done() for refill in self._refills) and not self._closed:
             count = math.ceil(self._cpus)
             self._refills = [asyncio.create_task(self._refill(self._cpus / count)) for _ in range(count)]
         self._short.set()
@@ -247,7 +247,7 @@ class SandboxPool:
         for key in [key for key in self._warm if key not in wanted]:
             for warm in self._warm.pop(key):
                 self.release(warm)
-            del self._orders[key]
+            self._orders.pop(key, None)
         if self.queues["warm"] > self.size:
             key = max(self._warm, key=lambda key: len(self._warm[key]) - self._target(wanted[key]))
             self.release(self._warm[key].pop())

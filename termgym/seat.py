@@ -95,12 +95,14 @@ class Seat(Generic[Obs, Act]):
             return await self._lose(task, error)
 
     async def _follow(self, ended: Result[Obs]) -> Result[Obs]:
-        """The end of an episode and the beginning of the next, in one."""
+        """The end of an episode and the beginning of the next, in one.
+
+        Where the next cannot begin, nothing is said of it in info: the transition is the ended one's.
+        """
         begun = await self._restart()
         final = {"final_obs": ended.observation, "final_info": ended.info}
-        return ended._replace(
-            observation=begun.observation, info=begun.info, final=final, lost=ended.lost or begun.lost
-        )
+        info = {"task": begun.info["task"]} if begun.lost else begun.info
+        return ended._replace(observation=begun.observation, info=info, final=final, lost=ended.lost or begun.lost)
 
     async def _begin(self, task: Task) -> Result[Obs]:
         for left in reversed(range(STARTS)):

@@ -118,9 +118,9 @@ def test_generation_is_quick(name: str) -> None:
     family(name).task(0)
     taken: list[float] = []
     for seed in range(20):
-        begin = time.perf_counter()
+        begin = time.process_time()
         family(name).task(seed, family(name).levels)
-        taken.append(time.perf_counter() - begin)
+        taken.append(time.process_time() - begin)
     assert sorted(taken)[len(taken) // 2] < GENERATE_S
 
 
