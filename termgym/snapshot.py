@@ -16,6 +16,7 @@ from termgym.sandbox import Sandbox
 from termgym.task import File
 
 DUMP_TIMEOUT_S = 5.0
+MAX_STATE_BYTES = 1 << 20
 _END = b"# all of it\n"
 # Functions come before aliases, which would be expanded in them; options last, as `set -u` could end what follows; and
 # of these not the one that has commands remembered, which is off while a shell starts.
@@ -104,7 +105,7 @@ class Snapshot:
 
     async def close(self) -> None:
         """Let go of it: the files are dropped when its branches are closed too."""
-        self._users -= 1
+        self._users = max(0, self._users - 1)
         if self._users:
             return
         if self._sandbox is not None:
@@ -123,11 +124,22 @@ async def take(episode: Episode, replay: bool | None = None) -> Snapshot:
     Raises:
         SandboxError: The sandbox failed.
     """
-    snapshot, state = Snapshot(episode), f"/dev/shm/.termgym-{secrets.token_hex(8)}"
+    snapshot = Snapshot(episode)
+    try:
+        await _seal(snapshot, episode, replay)
+    except BaseException:
+        await snapshot.close()
+        raise
+    return snapshot
+
+
+async def _seal(snapshot: Snapshot, episode: Episode, replay: bool | None) -> None:
+    """Seal the episode's sandbox, unless what was typed is to be typed again."""
+    state = f"/dev/shm/.termgym-{secrets.token_hex(8)}"
     if episode.terminal.resting() and not replay:
         if await _dump(episode, state):
             await snapshot.seal(episode, state, Carried.SHELL)
-            return snapshot
+            return
         snapshot.spent = True  # it has been typed into
     if replay is False:
         script = _LOGIN.replace("FOLDER", quote(episode.terminal.folder())).replace("STATE", state)
@@ -135,7 +147,6 @@ async def take(episode: Episode, replay: bool | None = None) -> Snapshot:
         await snapshot.seal(episode, state, Carried.FILES)
     elif snapshot.spent:
         await dispose(episode.give_up())
-    return snapshot
 
 
 async def _dump(episode: Episode, state: str) -> bool:
@@ -143,6 +154,6 @@ async def _dump(episode: Episode, state: str) -> bool:
     episode.sandbox.put({f"{state}.sh": File.of(_DUMP.replace("STATE", state))})
     await episode.terminal.type(f". {state}.sh\n", DUMP_TIMEOUT_S)
     try:
-        return episode.sandbox.get(state).endswith(_END)
+        return episode.sandbox.get(state, MAX_STATE_BYTES).endswith(_END)
     except SandboxFileError:
         return False
