@@ -20,7 +20,7 @@ from termgym.source import missing
 from termgym.terminal import Settled, Terminal
 
 OLDEST_KERNEL = (5, 12)
-DESCRIPTORS_EACH = 5
+DESCRIPTORS_EACH = 7
 """That a sandbox with its terminal takes."""
 PROMPT_TIMEOUT_S = 10.0
 COLOURS = {"ok": "green", "note": "yellow", "problem": "red"}
