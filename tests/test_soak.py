@@ -140,7 +140,7 @@ class Chaos:
         if not victims or victims[position]._pidfd < 0:
             return
         victim = victims[position]
-        pid: int = boxes[position].sandbox._pid if boxes else self.judges.get(victim, victim._pid)
+        pid = boxes[position].sandbox._pid if boxes else self.judges.get(victim) or victim._pid
         self.harmed[pid] = what
         self.done[what] += 1
         if what == "sandbox killed":
