@@ -70,6 +70,7 @@ CHAOS = {
     "launcher stopped": 1,
     "launcher killed": 2,
 }
+FATAL = ("launcher killed", "sandbox killed", "warm killed", "judge killed")
 
 
 @dataclass
@@ -95,7 +96,7 @@ class Chaos:
     def __init__(self, env: Any, seed: int, judges: dict[NamespaceSandbox, int]) -> None:
         self.env, self.judges = env, judges
         self.random = random.Random(seed)
-        self.harmed: dict[int, str] = {}
+        self.harmed: dict[int, set[str]] = {}
         self.killed: set[int] = set()
         self.launchers: set[int] = set()
         self.dead: dict[int, float] = {}
@@ -141,7 +142,7 @@ class Chaos:
             return
         victim = victims[position]
         pid = boxes[position].sandbox._pid if boxes else self.judges.get(victim) or victim._pid
-        self.harmed[pid] = what
+        self.harmed.setdefault(pid, set()).add(what)
         self.done[what] += 1
         if what == "sandbox killed":
             self.killed.add(pid)
@@ -163,11 +164,15 @@ class Chaos:
             os.kill(pid, signal.SIGKILL)
         self.done[what] += 1
 
-    def cause(self, book: Book) -> str:
-        """Why an episode may be invalid: what was done to it, or to all."""
+    def done_to(self, book: Book) -> list[str]:
+        """What was done to an episode, or to all; to its making, where there is none yet."""
         if book.box:
-            return self.harmed.get(book.box) or ("launcher killed" if book.launcher in self.dead else "")
-        return "launcher killed" if time.monotonic() < self._killed_at + STUCK_S and self.dead else ""
+            return [*(["launcher killed"] if book.launcher in self.dead else []), *self.harmed.get(book.box, ())]
+        return ["launcher killed"] if self.dead and time.monotonic() < self._killed_at + STUCK_S else []
+
+    def cause(self, book: Book) -> str:
+        """Why an episode may be invalid; what happens to its shell makes it none."""
+        return next((what for what in self.done_to(book) if what in FATAL), "")
 
 
 def send(victim: Any, number: signal.Signals) -> None:
@@ -253,7 +258,7 @@ class Soak:
             if info.get("outcome") not in INVALID:
                 continue
             cause = chaos.cause(book if info is infos[0] else Book(book.number))
-            assert cause, f"nothing was done to slot {book.number}, but {info} ({book})"
+            assert cause, f"{chaos.done_to(book)} was done to slot {book.number}, but {info} ({book})"
             self.losses[f"{cause}: {re.sub(r'[0-9]+', '#', info['failure'])}"] += 1
 
     def _read(self, book: Book, chaos: Chaos, shown: str) -> None:
@@ -265,7 +270,7 @@ class Soak:
         if book.turn in turns:
             book.answer = turns[book.turn] == len("right")
         elif book.kind not in ("done", "garbage", "exit"):
-            assert book.messy or chaos.cause(book), f"nothing was done to {book}, but it shows {shown!r}"
+            assert book.messy or chaos.done_to(book), f"nothing was done to {book}, but it shows {shown!r}"
             book.answer = None
 
     def run(self, seconds: float, chaos: Chaos) -> None:
