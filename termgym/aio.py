@@ -103,6 +103,19 @@ async def together(coroutines: Iterable[Coroutine[Any, Any, object]]) -> None:
             raise error
 
 
+async def to_the_end(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine to its end, even if this is cancelled meanwhile: that is raised afterwards."""
+    task, cancelled = asyncio.ensure_future(coroutine), None
+    while not task.done():
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        raise cancelled
+    return task.result()
+
+
 class LoopThread:
     """A `Loop` that goes on in a thread of its own, while others do something else."""
 

@@ -248,6 +248,23 @@ async def test_a_pool_of_none_makes_each_when_it_is_asked_for() -> None:
     await pool.close()
 
 
+@case
+async def test_a_cancelled_close_of_a_sandbox_goes_on_to_its_end() -> None:
+    await (await make(ORDER)).sandbox.close()  # the launcher has begun
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    for moments in range(4):
+        warm = await make(replace(ORDER, shell=False))
+        closing = asyncio.create_task(warm.sandbox.close())
+        for _ in range(moments):
+            await asyncio.sleep(0)
+        closing.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await closing
+        if not moments:  # cancelled before it began
+            await warm.sandbox.close()
+        assert not warm.sandbox.alive and len(list(Path("/proc/self/fd").iterdir())) == before
+
+
 @pytest.mark.parametrize("shell", [True, False])
 @case
 async def test_a_cancelled_acquire_leaks_nothing(shell: bool) -> None:

@@ -905,6 +905,21 @@ async def test_a_killed_launcher_is_an_error_and_is_replaced(host: Boxes) -> Non
 
 
 @case
+async def test_groups_of_a_killed_launcher_go_with_the_next_one(host: Boxes) -> None:
+    """Its boxes may not have ended yet when the next one begins; that one then takes them as it ends."""
+    await (await host.start()).close()
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    for _, _, parent in cgroup._mounted():  # pyright: ignore[reportPrivateUsage]
+        with contextlib.suppress(OSError):
+            Path(parent, f"termgym-{gone.pid}", "0").mkdir(parents=True)
+    if not groups_of(gone.pid):
+        pytest.skip("no cgroups here")
+    await launcher_client.close_launcher()
+    assert not groups_of(gone.pid)
+
+
+@case
 async def test_a_sandbox_whose_first_process_died_says_so(host: Boxes) -> None:
     box, other = await host.start(), await host.start()
     os.kill(init_of(box), signal.SIGKILL) if ROOT else signal.pidfd_send_signal(

@@ -102,10 +102,11 @@ class Cgroups:
         self._free.setdefault(limits.key(), []).append(name)
 
     def remove(self) -> None:
-        """Remove all groups of this launcher."""
+        """Remove all groups of this launcher, and those that others left whose boxes had not ended as it began."""
         for hierarchy in self.hierarchies:
             for name in self._made:
                 _rmdir(name, hierarchy.folder)
+            _reap("..", hierarchy.folder)
             _rmdir(f"../termgym-{os.getpid()}", hierarchy.folder)
 
 
@@ -163,17 +164,31 @@ def _enable(folder: str, controllers: list[str]) -> None:
             file.write(" ".join(f"+{name}" for name in sorted(missing)))
 
 
-def _reap(parent: str) -> None:
-    """Remove the groups of launchers that were killed before they could."""
-    for entry in os.listdir(parent):
-        match = re.fullmatch(r"termgym-(\d+)", entry)
-        if match and not os.path.exists(f"/proc/{match[1]}"):
-            folder = os.open(f"{parent}/{entry}", os.O_RDONLY)
-            for group in os.listdir(f"{parent}/{entry}"):
-                if group.isdigit():
-                    _rmdir(group, folder)
-            os.close(folder)
-            _rmdir(f"{parent}/{entry}", folder)
+def _reap(path: str, folder: int | None = None) -> None:
+    """Remove the groups of launchers that were killed before they could. Other launchers may be at it, too."""
+    parent = os.open(path, os.O_RDONLY | os.O_CLOEXEC, dir_fd=folder)
+    try:
+        for entry in os.listdir(parent):
+            match = re.fullmatch(r"termgym-(\d+)", entry)
+            if match and not os.path.exists(f"/proc/{match[1]}"):
+                _remove_all(entry, parent)
+    finally:
+        os.close(parent)
+
+
+def _remove_all(name: str, parent: int) -> None:
+    try:
+        folder = os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=parent)
+    except FileNotFoundError:
+        return  # another was faster
+    try:
+        for group in filter(str.isdigit, os.listdir(folder)):
+            _rmdir(group, folder)
+    except FileNotFoundError:
+        pass
+    finally:
+        os.close(folder)
+    _rmdir(name, parent)
 
 
 def _read(path: str) -> str:

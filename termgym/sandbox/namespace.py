@@ -22,6 +22,7 @@ from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
+from termgym import aio
 from termgym.channel import Capture, ProgramError
 from termgym.errors import SandboxDied, SandboxError, SandboxFileError
 from termgym.launcher import linux
@@ -374,7 +375,10 @@ class NamespaceSandbox:
         await self.seal()
 
     async def close(self) -> None:
-        """See `Sandbox.close`."""
+        """See `Sandbox.close`. It is not cut short: nobody else would let go of what is left then."""
+        await aio.to_the_end(self._close())
+
+    async def _close(self) -> None:
         if self._root >= 0:
             os.close(self._root)
             self._root = -1
