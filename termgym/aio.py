@@ -125,7 +125,7 @@ class LoopThread:
         self._thread = threading.Thread(target=self._loop.run_forever, name=name, daemon=True)
         self._thread.start()
         self._end = weakref.finalize(self, _end, self._loop, self._thread, self._process)
-        self._end.atexit = False  # the process ends anyway, and its sockets with it
+        self._end.atexit = False  # whoever has work in it ends it before
 
     @property
     def here(self) -> bool:

@@ -1,6 +1,7 @@
 """The seats of a vector at work: on an event loop in a thread of its own, while another thread waits for results."""
 
 import asyncio
+import atexit
 import weakref
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from operator import itemgetter
@@ -32,7 +33,8 @@ class Crew(Generic[Obs, Act]):
         self._done: Mailbox[Result[Obs] | Exception] = Mailbox()
         self._lost = 0
         self._end = weakref.finalize(self, _end, self.thread, seats, pool)  # for who does not close it
-        self._end.atexit = False  # all of it ends with the process
+        self._end.atexit = False
+        _close_at_exit(self)
 
     def start(self, work: Mapping[int, Work]) -> None:
         """Have seats do something, without waiting for it.
@@ -108,10 +110,28 @@ class Crew(Generic[Obs, Act]):
             self._at_work.pop(number, None)
 
     def close(self) -> None:
-        """Drop every sandbox, and end the thread. In a fork of the process nothing happens."""
-        if self.thread.here:
+        """Drop every sandbox, and end the thread. A second time, and in a fork of the process, nothing happens."""
+        if self.thread.here and self._end.alive:
             self.thread.run(self._stop(range(len(self.seats))))
             self._end()
+
+
+_open: "weakref.WeakSet[Crew[Any, Any]]" = weakref.WeakSet()
+
+
+def _close_at_exit(crew: Crew[Any, Any]) -> None:
+    """Close it with the process, before finalizers run: those of the emulators would free what the thread is using.
+
+    They were registered when `weakref.finalize` was first called, and atexit goes backwards.
+    """
+    if not _open:
+        atexit.register(_close_all)
+    _open.add(crew)
+
+
+def _close_all() -> None:
+    for crew in list(_open):
+        crew.close()
 
 
 def _end(thread: aio.LoopThread, seats: Sequence[Seat[Any, Any]], pool: SandboxPool) -> None:

@@ -75,6 +75,7 @@ async def launcher() -> Launcher:
 
     Raises:
         SandboxUnavailable: This host does not allow what it needs; the message says what to change.
+        SandboxError: It was killed as it started.
     """
     # On the loop itself, so that it goes with the loop: a table of all loops would keep them alive by their launchers.
     loop = asyncio.get_running_loop()
@@ -91,7 +92,7 @@ async def close_launcher() -> None:
     starting: asyncio.Task[Launcher] | None = getattr(loop, _ATTRIBUTE, None)
     setattr(loop, _ATTRIBUTE, None)
     if starting is not None:
-        with contextlib.suppress(SandboxUnavailable):  # it never came up
+        with contextlib.suppress(SandboxError):  # it never came up
             await (await starting).close()
 
 
@@ -123,11 +124,13 @@ async def _start(former: "asyncio.Task[Launcher] | None" = None) -> Launcher:
         pid = _spawn(theirs.fileno())
     hello: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
     channel = Channel(ours, lambda message, _: None if hello.done() else hello.set_result(message))
-    answer = await first(hello, channel, {"error": "the launcher ended before it was ready"})
-    if "error" in answer:
+    answer = await first(hello, channel, {})
+    if "ready" not in answer:
         channel.close()
         await _reap(pid)
-        raise SandboxUnavailable(explain(answer["error"]))
+        if "error" in answer:
+            raise SandboxUnavailable(explain(answer["error"]))
+        raise SandboxError("the launcher was killed, or hung, before it was ready")
     started = Launcher(pid, channel, answer)
     weakref.finalize(started, _ended.append, pid)
     return started

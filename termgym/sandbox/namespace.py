@@ -330,8 +330,12 @@ class NamespaceSandbox:
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
         await self._gone()
-        os.close(self._pidfd)
-        self._pidfd = -1
+        self._let_go()
+
+    def _let_go(self) -> None:
+        if self._pidfd >= 0:
+            os.close(self._pidfd)
+            self._pidfd = -1
         self._hang_up()
 
     def _hang_up(self) -> None:
@@ -382,8 +386,10 @@ class NamespaceSandbox:
         if self._root >= 0:
             os.close(self._root)
             self._root = -1
-        await self.seal()
-        self._hang_up()
+        try:
+            await self.seal()
+        finally:
+            self._let_go()
         if self._number and self._launcher is not None:
             with contextlib.suppress(SandboxDied):
                 self._launcher.channel.send({"op": "close", "box": self._number})
