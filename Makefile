@@ -23,7 +23,7 @@ lint: .venv/.installed  ## ruff: rules and format
 types: .venv/.installed  ## pyright: strict on termgym, envs and policies
 	@PYRIGHT_PYTHON_IGNORE_WARNINGS=1 .venv/bin/pyright
 
-test: .venv/.installed  ## the tests that take about a minute together
+test: .venv/.installed  ## the tests that take a minute or two together
 	.venv/bin/python -m pytest -n 2 $(ARGS)
 
 # pytest exits 5 where no test was selected.
