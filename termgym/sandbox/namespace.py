@@ -19,7 +19,6 @@ import signal
 import socket
 import stat
 from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
-from pathlib import PurePosixPath
 from typing import Any
 
 from termgym import aio
@@ -242,19 +241,26 @@ class NamespaceSandbox:
 
     def put(self, files: Mapping[str, File]) -> None:
         """See `Sandbox.put`."""
+        folders: dict[str, int] = {}
         with self._as_root():
-            for path, file in files.items():
-                try:
-                    self._write(path, file)
-                except OSError as error:
-                    raise SandboxFileError(f"cannot put {path} into the sandbox: {error.strerror}") from error
+            try:
+                for path, file in files.items():
+                    try:
+                        self._write(path, file, folders)
+                    except OSError as error:
+                        raise SandboxFileError(f"cannot put {path} into the sandbox: {error.strerror}") from error
+            finally:
+                for fd in folders.values():
+                    os.close(fd)
 
-    def _write(self, path: str, file: File) -> None:
-        try:
-            fd = self._create(path)
-        except FileNotFoundError:
-            self._make_folders(str(PurePosixPath(path).parent))
-            fd = self._create(path)
+    def _write(self, path: str, file: File, folders: dict[str, int]) -> None:
+        parent, name = os.path.split(path)
+        if parent not in folders:
+            folders[parent] = self._folder(parent)
+        try:  # one that was not there is a regular one, without a look
+            fd = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=folders[parent])
+        except FileExistsError:
+            fd = self._open(path, os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW)
         try:
             rest = memoryview(file.content)
             while rest:
@@ -263,13 +269,6 @@ class NamespaceSandbox:
             os.utime(fd, (file.mtime, file.mtime))
         finally:
             os.close(fd)
-
-    def _create(self, path: str) -> int:
-        """Open a file to write it anew; one that was not there is a regular one, without a look."""
-        try:
-            return linux.openat2(self._root, path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600, cross=True)
-        except FileExistsError:
-            return self._open(path, os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW)
 
     def _open(self, path: str, flags: int) -> int:
         """Open a regular file, and none in /proc: by the rules there, writes count as the host's own root's."""
@@ -280,18 +279,18 @@ class NamespaceSandbox:
             raise SandboxFileError(f"{path} in the sandbox is not a regular file")
         return fd
 
-    def _make_folders(self, path: str) -> None:
+    def _folder(self, path: str) -> int:
+        """A descriptor of a folder, made if it is missing."""
         flags = os.O_PATH | os.O_DIRECTORY
         with contextlib.suppress(FileNotFoundError):
-            os.close(linux.openat2(self._root, path, flags, cross=True))
-            return
+            return linux.openat2(self._root, path, flags, cross=True)
         parent, name = os.path.split(path)
-        self._make_folders(parent)
-        folder = linux.openat2(self._root, parent, flags, cross=True)
+        above = self._folder(parent)
         try:
-            os.mkdir(name, 0o755, dir_fd=folder)
+            os.mkdir(name, 0o755, dir_fd=above)
         finally:
-            os.close(folder)
+            os.close(above)
+        return linux.openat2(self._root, path, flags, cross=True)
 
     def get(self, path: str, max_bytes: int = MAX_FILE_BYTES) -> bytes:
         """See `Sandbox.get`."""
