@@ -71,23 +71,32 @@ def step(env: gym.vector.VectorEnv[Any, Any, Any]) -> None:
     assert all(settled == ["prompt"] for settled in infos["settled"]), infos["settled"]
 
 
-def steps(samples: Samples, count: int, chunks: int, least: int) -> None:
-    """Steps a second of `count` environments, and of what is set beside them: `least` steps or more in a chunk."""
+def steps(samples: Samples, counts: Sequence[int], chunks: int, least: int) -> None:
+    """Steps a second of so many environments, and of what is set beside them: `least` steps or more in a chunk.
+
+    All are open at once and take turns, since the machine is now faster, now slower.
+    """
     with ExitStack() as stack:
-        env = stack.enter_context(closing(vector(count)))
-        env.reset()
-        fleet = stack.enter_context(Fleet(count))
-        turns: dict[str, Callable[[], None]] = {f"steps {count}": partial(step, env)}
-        turns[f"bash {count}"] = partial(fleet.turn, b"echo hi\n")
-        if count == PEERS:
-            peers = stack.enter_context(closing(SyncVectorEnv([single] * count)))
-            peers.reset()
-            turns["sync"] = partial(step, peers)
-        for turn in turns.values():
+        turns = [turn for count in counts for turn in prepared(stack, count)]
+        for _, _, turn in turns:
             turn()
         for _ in range(chunks):
-            for row, turn in turns.items():
+            for row, count, turn in turns:
                 repeat(samples, row, turn, count, max(2, least // count))
+
+
+def prepared(stack: ExitStack, count: int) -> list[tuple[str, int, Callable[[], None]]]:
+    """What of `count` environments, and of what is set beside them, takes its turn: (row, count, turn)."""
+    env = stack.enter_context(closing(vector(count)))
+    env.reset()
+    fleet = stack.enter_context(Fleet(count))
+    turns = [(f"steps {count}", count, partial(step, env))]
+    turns += [(f"bash {count}", count, partial(fleet.turn, b"echo hi\n"))]
+    if count == PEERS:
+        peers = stack.enter_context(closing(SyncVectorEnv([single] * count)))
+        peers.reset()
+        turns += [("sync", count, partial(step, peers))]
+    return turns
 
 
 def repeat(samples: Samples, row: str, turn: Callable[[], None], count: int, times: int) -> None:
@@ -301,8 +310,7 @@ def measure(args: argparse.Namespace) -> Samples:
     samples = Samples()
     passes, chunks, least, seconds = (1, 2, 256, 2) if args.quick else (3, 5, 2048, 10)
     for _ in range(passes):
-        for count in COUNTS[:-1] if args.quick else COUNTS:
-            steps(samples, count, chunks, least)
+        steps(samples, COUNTS[:-1] if args.quick else COUNTS, chunks, least)
         one_by_one(samples, seconds)
         for count in EPISODES_AT_ONCE:
             episodes(samples, count, seconds)
