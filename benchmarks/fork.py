@@ -8,6 +8,7 @@ which the same is typed again. With an image, also what people do today: docker 
 
 import asyncio
 import sys
+import time
 from collections.abc import Sequence
 from contextlib import closing
 from typing import Any
@@ -34,6 +35,7 @@ WAY = (
     "say\n",
 )
 ASK = action("pwd; say; ls | wc -l\n")
+CALM_S = 0.3
 ANSWER = "/app/d7\nseven\n10"
 
 
@@ -72,8 +74,9 @@ async def run(sandbox: Sandbox, script: str) -> bytes:
 
 
 async def close_all(opened: Sequence[Sandbox]) -> None:
-    """Close them, outside of what is timed."""
+    """Close them, outside of what is timed, and let the kernel take their networks down."""
     await asyncio.gather(*(one.close() for one in opened))
+    await asyncio.sleep(CALM_S)
 
 
 # Environments.
@@ -105,6 +108,7 @@ def environments(samples: Samples) -> None:
         assert all(branch.carried is Carried.REPLAYED for branch in branches)
         for branch in branches:
             branch.close()
+    time.sleep(CALM_S)
     with samples.time("again"):
         branches = [arrived() for _ in range(BRANCHES)]
     check(*branches)
@@ -118,6 +122,7 @@ def check(*branches: TerminalEnv) -> None:
         assert ANSWER in branch.step(ASK)[0]
     for branch in branches[1:]:
         branch.close()
+    time.sleep(CALM_S)
 
 
 # The recipe in use.
