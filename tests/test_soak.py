@@ -119,7 +119,7 @@ class Chaos:
         while not self._end.wait(self.random.expovariate(4)):
             what = self.random.choices(list(CHAOS), list(CHAOS.values()))[0]
             try:
-                self.env._thread.run(self.strike(what))
+                self.env._crew.thread.run(self.strike(what))
             except Exception as error:
                 self.error = error
                 return
@@ -289,7 +289,7 @@ class Soak:
             if again:
                 self.send(range(NUM), "echo")
             waits = len(self.waits)
-            while self.env._awaited:
+            while self.env._crew.awaited:
                 self.receive(chaos)
             del self.waits[waits:]  # for the slowest of all, a stopped shell perhaps
         current = [seat.slot.episode for seat in self.env._seats if not seat._over]
@@ -362,7 +362,7 @@ async def tasks_and_launcher() -> tuple[int, int]:
 
 
 def in_use(env: Any) -> dict[str, Any]:
-    tasks, pid = env._thread.run(tasks_and_launcher())
+    tasks, pid = env._crew.thread.run(tasks_and_launcher())
     descriptors, threads, processes = own()
     boxes = len(children(pid))
     return {"descriptors": descriptors, "threads": threads, "children": processes, "boxes": boxes, "tasks": tasks,
@@ -451,7 +451,7 @@ def test_chaos_is_survived_counted_and_leaves_nothing(
         soak.finish(Chaos(env, SEED, judges))  # nothing was done to these
         eventually(lambda: settled(env) == first, lambda: (first, settled(env)))
         soak.check_growth()
-        chaos.launchers.add(env._thread.run(tasks_and_launcher())[1])
+        chaos.launchers.add(env._crew.thread.run(tasks_and_launcher())[1])
     check_nothing_left(before, chaos.launchers)
 
 
@@ -466,7 +466,7 @@ def test_closing_in_the_middle_of_chaos_takes_seconds(last: str, judges: dict[Na
         with chaos:
             soak.run(2.0, chaos)
         chaos._killed_at = 0.0
-        striking = threading.Thread(target=lambda: env._thread.run(chaos.strike(last)))
+        striking = threading.Thread(target=lambda: env._crew.thread.run(chaos.strike(last)))
         striking.start()
         time.sleep(0.1)
         if last != "launcher stopped":
