@@ -98,7 +98,7 @@ class Chaos:
         self.env, self.judges = env, judges
         self.random = random.Random(seed)
         self.harmed: dict[int, set[str]] = {}
-        self.killed: set[int] = set()
+        self.killed: set[NamespaceSandbox] = set()  # not their process ids, which come again
         self.launchers: set[int] = set()
         self.dead: dict[int, float] = {}
         self.done: Counter[str] = Counter()
@@ -146,7 +146,7 @@ class Chaos:
         self.harmed.setdefault(pid, set()).add(what)
         self.done[what] += 1
         if what == "sandbox killed":
-            self.killed.add(pid)
+            self.killed.add(victim)
         send(victim, signal.SIGSTOP if "stopped" in what else signal.SIGKILL)
         if "stopped" in what and self.random.random() < 0.5:
             asyncio.get_running_loop().call_later(self.random.uniform(0.1, 4), send, victim, signal.SIGCONT)
@@ -293,7 +293,7 @@ class Soak:
                 self.receive(chaos)
             del self.waits[waits:]  # for the slowest of all, a stopped shell perhaps
         current = [seat.slot.episode for seat in self.env._seats if not seat._over]
-        assert not [one for one in current if one.sandbox._pid in chaos.killed]
+        assert not [one for one in current if one.sandbox in chaos.killed]
 
     def check_counts(self) -> None:
         counts = Counter(self.env.metrics["counts"])
