@@ -61,7 +61,7 @@ async def copied(sandbox: Sandbox) -> list[Sandbox]:
     archive = await run(sandbox, "tar -cf - .")
     made = await asyncio.gather(*(make(Order(SandboxSpec(), shell=False)) for _ in range(BRANCHES)))
     for one in made:
-        one.sandbox.put({"/tmp/archive.tar": File(archive)})
+        await one.sandbox.put({"/tmp/archive.tar": File(archive)})
     await asyncio.gather(*(run(one.sandbox, "tar -xf /tmp/archive.tar") for one in made))
     return [one.sandbox for one in made]
 

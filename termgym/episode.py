@@ -174,7 +174,7 @@ class Episode:
         return Order(spec, config.sandbox, not _shapes_shell(task), config.rows, config.cols)
 
     async def _lay_out(self) -> str:
-        self.sandbox.put(self.task.files)
+        await self.sandbox.put(self.task.files)
         if self.task.setup:
             result = await self.sandbox.exec(["/bin/bash", "-c", self.task.setup], timeout_s=SETUP_TIMEOUT_S)
             if result.returncode != 0:

@@ -64,11 +64,13 @@ async def _attach(episode: Episode) -> bool:
     """Join the person and a shell of their own in the sandbox; whether they submit."""
     rows, cols = termios.tcgetwinsize(sys.stdin)
     pty = await episode.sandbox.open_pty(SHELL, rows=rows, cols=cols)
+    if pty.slave >= 0:
+        os.close(pty.slave)  # while it is open, the shell's end does not show
     try:
         with _raw(sys.stdin.fileno()):
             return await _Link(pty).run()
     finally:
-        os.close(pty.master)
+        os.close(pty.stream)
 
 
 @contextmanager
@@ -93,7 +95,8 @@ class _Link:
     """Bytes both ways between this process's terminal and a PTY."""
 
     def __init__(self, pty: Pty) -> None:
-        self._stdin, self._stdout, self._master = sys.stdin.fileno(), sys.stdout.fileno(), pty.master
+        self._stdin, self._stdout, self._stream = sys.stdin.fileno(), sys.stdout.fileno(), pty.stream
+        self._resize_pty = pty.resize
         self._loop = asyncio.get_running_loop()
         self._submits: asyncio.Future[bool] = self._loop.create_future()
         self._pending = bytearray()
@@ -102,15 +105,15 @@ class _Link:
     async def run(self) -> bool:
         """Until the person has decided; whether they submit."""
         self._loop.add_reader(self._stdin, self._typed)
-        self._loop.add_reader(self._master, self._printed)
+        self._loop.add_reader(self._stream, self._printed)
         self._loop.add_signal_handler(signal.SIGWINCH, self._resize)
         try:
             return await self._submits
         finally:
             self._loop.remove_signal_handler(signal.SIGWINCH)
             self._loop.remove_reader(self._stdin)
-            self._loop.remove_reader(self._master)
-            self._loop.remove_writer(self._master)
+            self._loop.remove_reader(self._stream)
+            self._loop.remove_writer(self._stream)
             with suppress(OSError):  # the terminal itself may be gone
                 os.write(self._stdout, _LEAVE_ALTERNATE * self._alternate + _CALM)
 
@@ -152,16 +155,16 @@ class _Link:
     def _write(self) -> None:
         try:
             while self._pending:
-                del self._pending[: os.write(self._master, self._pending)]
-            self._loop.remove_writer(self._master)
+                del self._pending[: os.write(self._stream, self._pending)]
+            self._loop.remove_writer(self._stream)
         except BlockingIOError:
-            self._loop.add_writer(self._master, self._write)
+            self._loop.add_writer(self._stream, self._write)
         except OSError:
             self._pending.clear()
 
     def _printed(self) -> None:
         try:
-            data = os.read(self._master, READ_BYTES)
+            data = os.read(self._stream, READ_BYTES)
         except BlockingIOError:
             return
         except OSError:
@@ -171,7 +174,7 @@ class _Link:
             for switch in _ALTERNATE.findall(data):
                 self._alternate = switch == b"h"
         else:
-            self._loop.remove_reader(self._master)
+            self._loop.remove_reader(self._stream)
             os.write(self._stdout, b"\r\nThe shell has ended.")
             self._ask()
 
@@ -180,5 +183,5 @@ class _Link:
         rows, cols = termios.tcgetwinsize(self._stdin)
         with suppress(OSError, termios.error):
             if redraw:
-                termios.tcsetwinsize(self._master, (max(1, rows - 1), cols))
-            termios.tcsetwinsize(self._master, (rows, cols))
+                self._resize_pty(max(1, rows - 1), cols)
+            self._resize_pty(rows, cols)

@@ -60,14 +60,17 @@ class Sight:
 
 
 class Foreground:
-    """The foreground process group of one terminal, by its master and slave descriptors."""
+    """The foreground process group of one terminal, by the descriptors of `termgym.sandbox.Pty`."""
 
-    def __init__(self, master: int, slave: int, shell: int, init: int) -> None:
+    def __init__(self, stream: int, slave: int, shell: int, init: int) -> None:
         """`shell` is the terminal's first process, and `init` the sandbox's: all that runs inside descends from it."""
-        self._master, self._init = master, init
+        self._stream, self._init = stream, init
         self._shell = Prompt(shell)
-        device = os.fstat(slave)
-        self._device = (device.st_dev, device.st_rdev)
+        self._is_master = os.isatty(stream)
+        self._device = (0, 0)
+        if slave >= 0:
+            device = os.fstat(slave)
+            self._device = (device.st_dev, device.st_rdev)
         machine = platform.machine()
         self._reads, self._selects = _READS.get(machine, set[int]()), _SELECTS.get(machine, set[int]())
         self._polls, self._epolls = _POLLS.get(machine, set[int]()), _EPOLLS.get(machine, set[int]())
@@ -95,7 +98,7 @@ class Foreground:
     def stopped(self, pid: int) -> bool:
         """Whether a process, or the sandbox's first one, has been stopped (SIGSTOP), or is gone."""
         try:
-            states = [_read(f"/proc/{one}/stat").rpartition(b")")[2].split()[0] for one in (pid, self._init) if one]
+            states = [_fields(one)[0] for one in (pid, self._init) if one]
         except (FileNotFoundError, ProcessLookupError):
             return True
         return any(state in (b"T", b"t", b"X", b"Z") for state in states)
@@ -110,7 +113,9 @@ class Foreground:
 
     def _group(self) -> int:
         try:
-            return struct.unpack("i", ioctl(self._master, _TIOCGPGRP, b"\0" * 4))[0]
+            if self._is_master:
+                return struct.unpack("i", ioctl(self._stream, _TIOCGPGRP, b"\0" * 4))[0]
+            return max(0, int(_fields(self._shell.pid)[5])) if self._shell.pid else 0
         except OSError:
             return 0
 
@@ -129,7 +134,7 @@ class Foreground:
             try:
                 for tid in os.listdir(f"/proc/{pid}/task"):
                     pending += map(int, _read(f"/proc/{pid}/task/{tid}/children").split())
-                if int(_read(f"/proc/{pid}/stat").rpartition(b")")[2].split()[2]) == group:
+                if int(_fields(pid)[2]) == group:
                     yield pid
             except (FileNotFoundError, ProcessLookupError):
                 continue
@@ -264,6 +269,11 @@ def _threads(pid: int) -> list[int]:
     if os.stat(folder).st_nlink == 3:  # its own two links and one thread: no need to list it
         return [pid]
     return [int(tid) for tid in os.listdir(folder)]
+
+
+def _fields(pid: int) -> list[bytes]:
+    """What follows a process's name in /proc/PID/stat: its state, parent, group, session, terminal, its group."""
+    return _read(f"/proc/{pid}/stat").rpartition(b")")[2].split()
 
 
 def _read(path: str) -> bytes:

@@ -143,7 +143,7 @@ async def _seal(snapshot: Snapshot, episode: Episode, replay: bool | None) -> No
         snapshot.spent = True  # it has been typed into
     if replay is False:
         script = _LOGIN.replace("FOLDER", quote(episode.terminal.folder())).replace("STATE", state)
-        episode.sandbox.put({state: File.of(script)})
+        await episode.sandbox.put({state: File.of(script)})
         await snapshot.seal(episode, state, Carried.FILES)
     elif snapshot.spent:
         await dispose(episode.give_up())
@@ -151,9 +151,9 @@ async def _seal(snapshot: Snapshot, episode: Episode, replay: bool | None) -> No
 
 async def _dump(episode: Episode, state: str) -> bool:
     """Have the shell write its state into the file `state`; whether it did."""
-    episode.sandbox.put({f"{state}.sh": File.of(_DUMP.replace("STATE", state))})
+    await episode.sandbox.put({f"{state}.sh": File.of(_DUMP.replace("STATE", state))})
     await episode.terminal.type(f". {state}.sh\n", DUMP_TIMEOUT_S)
     try:
-        return episode.sandbox.get(state, MAX_STATE_BYTES).endswith(_END)
+        return (await episode.sandbox.get(state, MAX_STATE_BYTES)).endswith(_END)
     except SandboxFileError:
         return False

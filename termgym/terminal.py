@@ -2,7 +2,7 @@
 
 A step does not sleep: `Terminal.type` returns as soon as the foreground program waits for the next key (settle.py),
 with all that was printed until then on the screen. The last part is made sure by a barrier: a mark written to the
-terminal's slave side, behind whatever the programs wrote there, and awaited on the master.
+terminal's slave side, behind whatever the programs wrote there, and awaited where that comes out.
 """
 
 import asyncio
@@ -13,7 +13,6 @@ import termios
 import time
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
-from fcntl import ioctl
 from pathlib import Path
 
 from termgym.errors import SandboxDied
@@ -39,7 +38,6 @@ BARRIER_S = 0.05
 MAX_UNREAD_REPLIES = 1 << 12
 READ_BYTES = 1 << 12
 """At a time: 64 KiB of hostile escape sequences can take the emulator 0.4 s, and others wait in the same loop."""
-_TIOCGPTPEER = 0x5441
 _SIGNAL_KEYS = (b"\x03", b"\x1c", b"\x1a")
 
 
@@ -63,11 +61,11 @@ class Terminal:
 
     def __init__(self, pty: Pty, rows: int = ROWS, cols: int = COLS) -> None:
         """Take over a PTY in the running event loop; `open` is the usual way."""
-        self._master, self._shell = pty.master, pty.pid
+        self._pty = pty
+        self._stream, self._slave, self._shell = pty.stream, pty.slave, pty.pid
         self._pidfd = _watch(pty)
         self._loop = asyncio.get_running_loop()
-        self._slave = ioctl(self._master, _TIOCGPTPEER, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC)
-        self._foreground = Foreground(self._master, self._slave, pty.pid, pty.init)
+        self._foreground = Foreground(self._stream, self._slave, self._shell, pty.init)
         self._emulator = Emulator(rows, cols, self._reply)
         self._output = Output(self._emulator)
         self._pending = bytearray()
@@ -82,7 +80,7 @@ class Terminal:
         self._prompt: tuple[str, str] = "", ""
         self.on_output: Callable[[bytes], None] | None = None
         """Called with what is printed, as it comes: for a recording."""
-        self._loop.add_reader(self._master, self._readable)
+        self._loop.add_reader(self._stream, self._readable)
         if self._pidfd >= 0:
             self._loop.add_reader(self._pidfd, self._ended)
 
@@ -184,20 +182,19 @@ class Terminal:
 
     def resize(self, rows: int, cols: int) -> None:
         """Make the window another size; programs get SIGWINCH."""
-        termios.tcsetwinsize(self._master, (rows, cols))
+        self._pty.resize(rows, cols)
         self._emulator.resize(rows, cols)
 
     def close(self) -> None:
         """Let go of the terminal; what runs on it gets a hang-up. Closing twice is allowed."""
-        if self._master < 0:
+        if self._stream < 0:
             return
-        self._loop.remove_reader(self._master)
-        self._loop.remove_writer(self._master)
+        self._loop.remove_reader(self._stream)
+        self._loop.remove_writer(self._stream)
         self._forget_pidfd()
         self._foreground.close()
-        for fd in (self._slave, self._master):
-            os.close(fd)
-        self._master = self._slave = -1
+        self._pty.close()
+        self._stream = self._slave = -1
         self.exited = True
         self._emulator.close()
 
@@ -248,6 +245,8 @@ class Terminal:
         False if it does not come: output is stopped (C-s), or a C-c made the kernel drop what was on its way. Should it
         come late, the emulator takes it for a sequence that shows nothing.
         """
+        if self._slave < 0:
+            return True
         self._barrier = mark = b"\x1b]7777;%d\x1b\\" % secrets.randbits(63)
         until = time.monotonic() + BARRIER_S
         rest = self._unended + mark
@@ -304,10 +303,10 @@ class Terminal:
     def _writable(self) -> None:
         try:
             while self._pending:
-                del self._pending[: os.write(self._master, self._pending[: 1 << 16])]
-            self._loop.remove_writer(self._master)
+                del self._pending[: os.write(self._stream, self._pending[: 1 << 16])]
+            self._loop.remove_writer(self._stream)
         except BlockingIOError:
-            self._loop.add_writer(self._master, self._writable)
+            self._loop.add_writer(self._stream, self._writable)
         except OSError:
             self._drop_pending()
 
@@ -316,14 +315,15 @@ class Terminal:
         if self._stuffed and data in _SIGNAL_KEYS:
             self._stuffed = False
             with contextlib.suppress(termios.error):
-                termios.tcflush(self._master, termios.TCOFLUSH)  # what is on its way to the queue
+                termios.tcflush(self._stream, termios.TCOFLUSH)  # what is on its way to the queue
+            with contextlib.suppress(termios.error):
                 termios.tcflush(self._slave, termios.TCIFLUSH)  # and what is in it
 
     def _drop_pending(self) -> None:
         self._stuffed = self._stuffed or bool(self._pending)
         self._pending.clear()
-        if self._master >= 0:
-            self._loop.remove_writer(self._master)
+        if self._stream >= 0:
+            self._loop.remove_writer(self._stream)
 
     def _reply(self, answer: bytes) -> None:
         """The emulator answers a program's question, unless it asks without reading the answers."""
@@ -334,13 +334,15 @@ class Terminal:
 
     def _readable(self) -> None:
         try:
-            data = os.read(self._master, READ_BYTES)
+            data = os.read(self._stream, READ_BYTES)
         except BlockingIOError:
             return
         except OSError:
             data = b""
         if not data:  # every slave descriptor is closed, ours too: it was hung up
-            self._loop.remove_reader(self._master)
+            self._loop.remove_reader(self._stream)
+            if self._pidfd < 0:
+                self._ended()
             return
         self._take(self._without_barrier(data))
 
@@ -401,5 +403,5 @@ def _watch(pty: Pty) -> int:
     try:
         return linux.pidfd_open(pty.pid)
     except ProcessLookupError as error:
-        os.close(pty.master)
+        pty.close()
         raise SandboxDied("the shell ended as it began") from error

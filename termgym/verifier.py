@@ -70,13 +70,22 @@ async def verify(task: Task, sandbox: Sandbox) -> Verdict:
     runs = await _run_all(task, sandbox)
     judge = await sandbox.verifier()
     try:
-        judge.put({f"/tests/{path}": file for path, file in {**task.tests, **runs}.items()})
+        await judge.put({f"/tests/{path}": file for path, file in {**_tests(task), **runs}.items()})
         if not task.checks:
             return await _harbor(task, judge, deadline)
-        judge.put({f"/tests/checks/{check.name}": _script(check.script) for check in task.checks})
         return Verdict.of(tuple([await _check(check, judge, deadline) for check in task.checks]))
     finally:
         await judge.close()
+
+
+def _tests(task: Task) -> Mapping[str, File]:
+    """Path below /tests -> file, but for what the agent's programs have to print first."""
+    if task.checks:
+        return {**task.tests, **{f"checks/{check.name}": _script(check.script) for check in task.checks}}
+    files = {**task.tests, "test.sh": File(task.tests["test.sh"].content, 0o755)}
+    if not any(name in files for name in PYTEST_CONFIGS):
+        files["pytest.ini"] = File(b"")  # or pytest would go up to / for one, and load the agent's conftest
+    return files
 
 
 def _script(text: str) -> File:
@@ -135,14 +144,12 @@ async def _run(check: Check, fork: Sandbox) -> ExecResult:
 
 
 async def _harbor(task: Task, judge: Sandbox, deadline: float) -> Verdict:
-    judge.put({"/tests/test.sh": File(task.tests["test.sh"].content, 0o755), "/logs/verifier/.keep": File(b"")})
-    if not any(name in task.tests for name in PYTEST_CONFIGS):
-        judge.put({"/tests/pytest.ini": File(b"")})  # or pytest would go up to / for one, and load the agent's conftest
+    await judge.put({"/logs/verifier/.keep": File(b"")})
     result = await _exec(judge, "/tests/test.sh", "tests/test.sh", task.workdir, deadline)
     output = (result.stdout + result.stderr)[-2000:].decode(errors="replace")
     for name, read in (("reward.json", _read_json), ("reward.txt", _read_text)):
         try:
-            text = judge.get(f"/logs/verifier/{name}", REWARD_BYTES).decode()
+            text = (await judge.get(f"/logs/verifier/{name}", REWARD_BYTES)).decode()
         except (SandboxFileError, UnicodeDecodeError):
             continue
         if not text.strip():

@@ -323,10 +323,10 @@ async def as_harbor(folder: Path, task: Task) -> tuple[str, str]:
     sandbox = NamespaceSandbox(SandboxSpec(workdir=task.workdir))
     await sandbox.start()
     try:
-        sandbox.put(task.files)
+        await sandbox.put(task.files)
         files = [path for path in (folder / "tests").rglob("*") if path.is_file()]
-        sandbox.put({f"/{path.relative_to(folder)}": File(path.read_bytes()) for path in files})
-        sandbox.put({"/logs/verifier/reward.json": File.of("forged")})
+        await sandbox.put({f"/{path.relative_to(folder)}": File(path.read_bytes()) for path in files})
+        await sandbox.put({"/logs/verifier/reward.json": File.of("forged")})
         ran = await sandbox.exec(["/bin/bash", "-c", "chmod +x /tests/test.sh && /tests/test.sh"])
         found = await sandbox.exec(["/bin/cat", "/logs/verifier/reward.json"])
         return ran.stdout.decode(), found.stdout.decode()

@@ -58,7 +58,7 @@ async def started() -> AsyncGenerator[NamespaceSandbox]:
 @asynccontextmanager
 async def resting() -> AsyncGenerator[NamespaceSandbox]:
     async with started() as box:
-        os.close((await box.open_pty(["/bin/bash", "-c", "trap '' HUP; sleep 90"])).master)
+        (await box.open_pty(["/bin/bash", "-c", "trap '' HUP; sleep 90"])).close()
         await eventually(lambda: rests(box))
         yield box
 
@@ -113,7 +113,7 @@ async def test_it_does_not_rest_while_a_program_is_awaited() -> None:
     async with started() as box:
         running = asyncio.create_task(sh(box, "sleep 0.3; echo done"))
         await asyncio.sleep(0.1)
-        os.close((await box.open_pty(SLEEP)).master)
+        (await box.open_pty(SLEEP)).close()
         await asyncio.sleep(0.05)
         assert not rests(box)
         assert await running == "done\n"
@@ -126,7 +126,7 @@ async def test_requests_that_come_while_it_goes_to_rest_are_served() -> None:
         async with started() as box:
             pty, first, second = await asyncio.gather(box.open_pty(SLEEP), sh(box, "echo 1"), sh(box, "echo 2"))
             assert (first, second, await sh(box, "echo 3")) == ("1\n", "2\n", "3\n")
-            os.close(pty.master)
+            pty.close()
             await eventually(lambda box=box: rests(box))
 
 
@@ -154,7 +154,7 @@ async def test_programs_run_as_before() -> None:
 async def test_what_enters_gives_programs_what_the_first_process_gives() -> None:
     async with started() as box:
         before = await sh(box, HELD)
-        os.close((await box.open_pty(SLEEP)).master)
+        (await box.open_pty(SLEEP)).close()
         await eventually(lambda: rests(box))
         assert await sh(box, HELD) == before
         assert await sh(box, "ls /; ls /proc/1") != ""

@@ -5,8 +5,9 @@ module here that implements it: adding a kind is adding a module with a class `S
 """
 
 import importlib
+import os
 import pkgutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -41,14 +42,26 @@ class ExecResult(NamedTuple):
 
 
 class Pty(NamedTuple):
-    """A program on a terminal: what `Terminal` is built on."""
+    """A program on a terminal: what `Terminal` is built on. The receiver closes it."""
 
-    master: int
-    """The descriptor of the master side, non-blocking; the receiver closes it."""
+    stream: int
+    """What is typed goes in and what is printed comes out: the master side, or a socket to where that is.
+
+    Non-blocking.
+    """
+    slave: int
+    """The slave side, non-blocking; -1 where it cannot be had."""
     pid: int
     """The program's process, as the host's /proc shows it; 0 where it cannot be seen."""
     init: int
     """The sandbox's first process, likewise."""
+    resize: Callable[[int, int], None]
+    """Makes it another size, in rows and columns."""
+
+    def close(self) -> None:
+        """Close the descriptors; what runs on it gets a hang-up, where the stream is the master side."""
+        for fd in {self.stream, self.slave} - {-1}:
+            os.close(fd)
 
 
 class Sandbox(Protocol):
@@ -86,11 +99,11 @@ class Sandbox(Protocol):
         """Start a program on a terminal of its own."""
         ...
 
-    def put(self, files: Mapping[str, File]) -> None:
+    async def put(self, files: Mapping[str, File]) -> None:
         """Write files at absolute paths, as root inside, making folders as needed. No path leads outside."""
         ...
 
-    def get(self, path: str, max_bytes: int = MAX_FILE_BYTES) -> bytes:
+    async def get(self, path: str, max_bytes: int = MAX_FILE_BYTES) -> bytes:
         """Read a regular file at an absolute path; also after `seal`. Links are followed inside only.
 
         Raises:

@@ -18,7 +18,10 @@ import select
 import signal
 import socket
 import stat
+import struct
+import termios
 from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
+from fcntl import ioctl
 from typing import Any
 
 from termgym import aio
@@ -35,6 +38,7 @@ REST_S = 0.01
 """After which PID 1 rests: not while whoever opened a terminal waits for it, and requests often come together."""
 LINGER_S = 0.2
 PF_EXITING = 0x4
+_TIOCGSID, _TIOCGPTPEER = 0x5429, 0x5441
 
 ENV = {
     "HOME": "/root",
@@ -211,10 +215,16 @@ class NamespaceSandbox:
             self._has_terminal = True
         os.set_blocking(master, False)
         try:
-            return Pty(master, _session_leader(master), self._pid)
+            leader = struct.unpack("i", ioctl(master, _TIOCGSID, b"\0" * 4))[0]
+            slave = ioctl(master, _TIOCGPTPEER, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError as error:
             os.close(master)
             raise SandboxError(f"{argv[0]} ended as soon as it was started on a terminal") from error
+
+        def resize(rows: int, cols: int) -> None:
+            termios.tcsetwinsize(master, (rows, cols))
+
+        return Pty(master, slave, leader, self._pid, resize)
 
     async def _spawn(
         self,
@@ -239,7 +249,7 @@ class NamespaceSandbox:
         service.exits[pid] = asyncio.get_running_loop().create_future()
         return pid, handed
 
-    def put(self, files: Mapping[str, File]) -> None:
+    async def put(self, files: Mapping[str, File]) -> None:
         """See `Sandbox.put`."""
         folders: dict[str, int] = {}
         with self._as_root():
@@ -292,7 +302,7 @@ class NamespaceSandbox:
             os.close(above)
         return linux.openat2(self._root, path, flags, cross=True)
 
-    def get(self, path: str, max_bytes: int = MAX_FILE_BYTES) -> bytes:
+    async def get(self, path: str, max_bytes: int = MAX_FILE_BYTES) -> bytes:
         """See `Sandbox.get`."""
         with self._as_root():
             try:
@@ -411,11 +421,3 @@ def _is_ending(pid: int) -> bool:
     except (FileNotFoundError, ProcessLookupError):
         return True
     return bool(int(fields[6]) & PF_EXITING)
-
-
-def _session_leader(master: int) -> int:
-    """The process that a terminal belongs to, by TIOCGSID."""
-    from fcntl import ioctl
-    from struct import unpack
-
-    return unpack("i", ioctl(master, 0x5429, b"\0" * 4))[0]
