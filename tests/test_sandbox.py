@@ -28,7 +28,7 @@ from termgym import aio, launcher_client
 from termgym.channel import MAX_OUTPUT_BYTES
 from termgym.errors import SandboxDied, SandboxError, SandboxFileError
 from termgym.launcher import cgroup, linux
-from termgym.sandbox import MIB, ExecResult, Sandbox, SandboxSpec, namespace, new_sandbox
+from termgym.sandbox import ENV, MIB, VERIFIER_ENV, ExecResult, Sandbox, SandboxSpec, namespace, new_sandbox
 from termgym.task import File, Resources
 
 KINDS = ("host", "image")
@@ -262,7 +262,7 @@ async def test_environment_and_folder_are_fixed(boxes: Boxes) -> None:
     box = await boxes.start({"TASK": "t"})
     listed = await box.exec(["/usr/bin/env"], env={"CALL": "c"})
     assert dict(line.split("=", 1) for line in listed.stdout.decode().splitlines()) == {
-        **namespace.ENV,
+        **ENV,
         "TASK": "t",
         "CALL": "c",
     }
@@ -660,7 +660,7 @@ async def test_the_verifier_sees_what_the_agent_did_and_did_away_with(boxes: Box
 async def test_the_verifiers_environment(boxes: Boxes) -> None:
     judge = await boxes.verifier(await boxes.start())
     listed = dict(line.split("=", 1) for line in (await judge.exec(["/usr/bin/env"])).stdout.decode().splitlines())
-    assert listed == namespace.VERIFIER_ENV
+    assert listed == VERIFIER_ENV
     assert await out(judge, "pwd; stat -c %a /tests") == "/tests\n700\n"
 
 

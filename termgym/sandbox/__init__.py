@@ -17,6 +17,19 @@ from termgym.task import File, Resources
 MIB = 1 << 20
 MAX_FILE_BYTES = 100 * MIB
 
+ENV = {
+    "HOME": "/root",
+    "LANG": "C.UTF-8",
+    "LOGNAME": "root",
+    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "SHELL": "/bin/bash",
+    "TERM": "xterm-256color",
+    "USER": "root",
+}
+"""What every program inside starts with; nothing of the host's environment is passed on."""
+
+VERIFIER_ENV = {**ENV, "HOME": "/tests", "PYTHONSAFEPATH": "1", "PYTHONNOUSERSITE": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+
 
 @dataclass(frozen=True, slots=True)
 class SandboxSpec:
