@@ -3,7 +3,7 @@
 import contextlib
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from termgym.errors import SandboxDied, SandboxFileError
 from termgym.launcher import linux
@@ -52,6 +52,22 @@ class Root:
         if len(data) > max_bytes:
             raise SandboxFileError(f"{path} in the sandbox is larger than {max_bytes} bytes")
         return data
+
+    def make_folder(self, path: str) -> None:
+        """Have a folder at `path`, unless something else is in the way."""
+        with contextlib.suppress(OSError):
+            os.close(self._folder(path))
+
+    def remove(self, paths: Iterable[str]) -> None:
+        """Remove files, those of `paths` that are there."""
+        for path in paths:
+            folder, name = os.path.split(path)
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                fd = linux.openat2(self._fd, folder, os.O_PATH | os.O_DIRECTORY, cross=True)
+                try:
+                    os.unlink(name, dir_fd=fd)
+                finally:
+                    os.close(fd)
 
     def close(self) -> None:
         """Let go of it. Closing twice is allowed."""

@@ -41,6 +41,10 @@ class SandboxSpec:
     """The folder that programs start in; made if missing."""
     env: Mapping[str, str] = field(default_factory=dict[str, str])
     """Environment variables on top of the usual ones."""
+    user: str = ""
+    """Who programs run as, in the form of Docker's USER; empty for whom the image says, else root."""
+    network: str = "none"
+    """"none", a loopback of its own; or "public", the world, where the kind of sandbox can."""
     resources: Resources = field(default_factory=Resources)
 
 
