@@ -20,7 +20,7 @@ ORDER = (
     ("channel",),
     ("launcher_client",),
     ("service",),
-    ("root",),
+    ("root", "engine"),
     ("sandbox",),
     ("settle", "screen", "output", "metrics"),
     ("terminal",),

@@ -7,14 +7,14 @@ Docker's own client.
 import asyncio
 import importlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from operator import itemgetter
 from typing import Any, TypeVar
 
-from termgym.engine.owner import LABEL, Owner
+from termgym.engine.owner import IMAGE_LABEL, LABEL, Owner
 from termgym.errors import SandboxDied, SandboxError, SandboxUnavailable
 
 T = TypeVar("T")
@@ -68,10 +68,11 @@ class Engine:
             task = self._once[key] = asyncio.get_running_loop().create_task(work())
         return await asyncio.shield(task)
 
-    def inert(self, mounts: Sequence[Any]) -> dict[str, Any]:
-        """Options for a container that is only there for its files, and never started."""
-        config = self.api.create_host_config(mounts=mounts, network_mode="none")
-        return {"host_config": config, "labels": self.labels, "entrypoint": ["/none"]}
+    async def inert(self, image: str, **config: Any) -> str:
+        """A container that is only there for its files, and never started; `config` is for its host side."""
+        host = self.api.create_host_config(network_mode="none", **config)
+        options: dict[str, Any] = {"host_config": host, "labels": self.labels, "entrypoint": ["/none"]}
+        return (await self.call("make a container", self.api.create_container, image, **options))["Id"]
 
     async def remove(self, container: str) -> None:
         """Remove a container, whatever it does."""
@@ -81,11 +82,8 @@ class Engine:
         """The storage option that bounds a container's files; None where the engine's file system has no quotas."""
 
         async def holds() -> bool:
-            options = self.inert([])
-            options["host_config"]["StorageOpt"] = {"size": "64M"}
             with suppress(SandboxError):
-                made = await self.call("try a quota", self.api.create_container, image, **options)
-                await self.remove(made["Id"])
+                await self.remove(await self.inert(image, storage_opt={"size": "64M"}))
                 return True
             return False
 
@@ -103,7 +101,19 @@ class Engine:
         for image in sorted(filter(self._is_dead, images), key=itemgetter("Created"), reverse=True):
             with suppress(SandboxError):
                 await self.call("remove an image", self.api.remove_image, image["Id"], noprune=True)
+        await self._reap_volumes()
         return len(dead)
+
+    async def _reap_volumes(self) -> None:
+        """Remove what was copied of images that are gone."""
+        found = await self.call("list volumes", self.api.volumes, filters={"label": IMAGE_LABEL})
+        images: list[dict[str, Any]] = await self.call("list images", self.api.images, all=True)
+        there = {image["Id"] for image in images}
+        volumes: list[dict[str, Any]] = found["Volumes"] or []
+        for volume in volumes:
+            if volume["Labels"][IMAGE_LABEL] not in there:
+                with suppress(SandboxError):
+                    await self.call("remove a volume", self.api.remove_volume, volume["Name"])
 
     def _is_dead(self, thing: dict[str, Any]) -> bool:
         labels: dict[str, str] = thing.get("Labels") or {}

@@ -13,10 +13,10 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from termgym.engine import Engine, init
+from termgym.engine.owner import IMAGE_LABEL
 from termgym.errors import SandboxError, SandboxUnavailable
 from termgym.launcher.rootfs import PINNED_ETC, USERLAND
 
-IMAGE_LABEL = "termgym.image"
 _GO_SYMLINK, _GO_DIR = 1 << 27, 1 << 31
 
 
@@ -69,7 +69,7 @@ class Base:
         return await engine.once(("trusted", self.id), lambda: self._trust(engine))
 
     async def _trust(self, engine: Engine) -> Trusted:
-        probe = await _inert(engine, self.id, [])
+        probe = await engine.inert(self.id)
         try:
             kinds = {name: await _kind(engine, probe, f"/{name}") for name in USERLAND}
             folders = [name for name, kind in kinds.items() if kind == "/"]
@@ -93,7 +93,7 @@ class Base:
             with suppress(SandboxError):  # there is none, or another process is at it: then its copy is as good
                 await engine.call("remove a volume", engine.api.remove_volume, self._volume(name))
             await engine.call("make a volume", engine.api.create_volume, self._volume(name), labels=labels)
-        filler = await _inert(engine, self.id, [volume(f"/{name}", self._volume(name)) for name in folders])
+        filler = await engine.inert(self.id, mounts=[volume(f"/{name}", self._volume(name)) for name in folders])
         await engine.remove(filler)
         await engine.call("make a volume", engine.api.create_volume, done, labels=labels)
 
@@ -115,7 +115,7 @@ async def init_volume(engine: Engine, image: str) -> Any:
     name = f"termgym-init-{init.VERSION}-{machine}"
 
     async def fill() -> None:
-        made = await _inert(engine, image, [volume(init.FOLDER, name)])
+        made = await engine.inert(image, mounts=[volume(init.FOLDER, name)])
         try:
             if await _kind(engine, made, init.PATH) is None:
                 await engine.call("write PID 1's program", engine.api.put_archive, made, init.FOLDER, archive)
@@ -124,10 +124,6 @@ async def init_volume(engine: Engine, image: str) -> Any:
 
     await engine.once(("init", name), fill)
     return volume(init.FOLDER, name, read_only=True)
-
-
-async def _inert(engine: Engine, image: str, mounts: Sequence[Any]) -> str:
-    return (await engine.call("read the image", engine.api.create_container, image, **engine.inert(mounts)))["Id"]
 
 
 async def _kind(engine: Engine, container: str, path: str) -> str | None:

@@ -1,6 +1,7 @@
 """Files of a container by the engine's archives: where its root cannot be opened, as it is remote or stopped."""
 
 import io
+import os
 import tarfile
 from collections.abc import Mapping
 from typing import Any
@@ -44,7 +45,7 @@ def _read(api: Any, container: str, path: str, at: str, max_bytes: int) -> tuple
     from docker.errors import APIError, NotFound
 
     try:
-        stream, status = api.get_archive(container, at)
+        stream, status = api.get_archive(container, os.fsencode(at))
     except NotFound as error:
         if "No such container" in str(error):
             raise
@@ -59,7 +60,9 @@ def _read(api: Any, container: str, path: str, at: str, max_bytes: int) -> tuple
         if status["size"] > max_bytes:
             raise SandboxFileError(f"{path} in the sandbox is larger than {max_bytes} bytes")
         with tarfile.open(fileobj=io.BytesIO(b"".join(stream))) as tar:
-            file = tar.extractfile(tar.getmembers()[0])
-            return file.read() if file else b"", at
+            file = next((tar.extractfile(member) for member in tar), None)
+        if file is None:
+            raise SandboxFileError(f"cannot get {path} from the sandbox: no engine packs a name that is not UTF-8")
+        return file.read(), at
     finally:
         stream.close()

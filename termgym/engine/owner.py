@@ -6,6 +6,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 LABEL = "termgym.owner"
+"""Whose it is: see `Owner.label`."""
+IMAGE_LABEL = "termgym.image"
+"""Of a volume: the image that it is a copy of. It stays for as long as that does."""
 
 
 class Owner(NamedTuple):

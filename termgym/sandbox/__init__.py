@@ -132,7 +132,7 @@ class Sandbox(Protocol):
         """Kill every process inside and wait until all are gone; the files stay."""
         ...
 
-    async def fork(self, count: int = 1) -> "list[Sandbox]":
+    async def fork(self, count: int = 1) -> "Sequence[Sandbox]":
         """Seal, and return `count` started sandboxes whose files are as these, each free to change its own."""
         ...
 

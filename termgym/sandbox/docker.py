@@ -15,10 +15,7 @@ import contextlib
 import os
 import secrets
 import select
-import signal
-import stat
 import termios
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,8 +24,10 @@ from termgym import aio
 from termgym.engine import Engine, engine, init
 from termgym.engine import files as archives
 from termgym.engine.base import Base, init_volume
-from termgym.engine.owner import LABEL
-from termgym.engine.stream import Output, Stream, open_stream, read_until, send_all
+from termgym.engine.commit import Commit
+from termgym.engine.program import BEGIN_TIMEOUT_S, Program
+from termgym.engine.pts import open_slave
+from termgym.engine.stream import Stream, open_stream, read_until
 from termgym.errors import SandboxDied, SandboxError, SandboxUnavailable
 from termgym.launcher.box import kill_session
 from termgym.root import Root
@@ -37,12 +36,6 @@ from termgym.task import File
 
 DEFAULT_IMAGE = "TERMGYM_DOCKER_IMAGE"
 """The environment variable that names the image of tasks which name none."""
-LINGER_S = 0.2
-FIRST_POLL_S, SLOWEST_POLL_S = 0.005, 0.25
-BEGIN_TIMEOUT_S = 30.0
-PTS_MAJORS = range(136, 144)
-_NOT_STARTED = b"OCI runtime exec failed: "
-"""What the engine prints in a program's place."""
 # Sets the size before the program starts, says so, and waits for our word, so that nothing it prints is lost.
 _ON_TERMINAL = (
     'stty rows "$1" cols "$2" -echo; [ -x "$4" ] || exit 127; printf %s "$3"; read -r _; stty echo; shift 3; exec "$@"'
@@ -52,28 +45,6 @@ _ON_TERMINAL = (
 def new(spec: SandboxSpec) -> "DockerSandbox":
     """A sandbox of this kind, not yet started."""
     return DockerSandbox(spec)
-
-
-class Commit:
-    """An image of a container's files, for as long as anybody runs from it."""
-
-    def __init__(self, engine: Engine, image: str, below: "Commit | None" = None) -> None:
-        """`below` is what it lies on, which it holds."""
-        self._engine, self.image, self._below, self._users = engine, image, below, 1
-
-    def held(self) -> "Commit":
-        """This, for one user more, who has to `release` it too."""
-        self._users += 1
-        return self
-
-    async def release(self) -> None:
-        """Say that it is not needed any more."""
-        self._users -= 1
-        if not self._users:
-            with contextlib.suppress(SandboxDied):
-                await self._engine.call("remove an image", self._engine.api.remove_image, self.image, noprune=True)
-            if self._below is not None:
-                await self._below.release()
 
 
 class DockerSandbox:
@@ -180,9 +151,8 @@ class DockerSandbox:
 
     async def _begin_entrypoint(self) -> None:
         """Start the image's ENTRYPOINT as the container's main program would be, if that were `sleep infinity`."""
-        argv = [*self._its_base.entrypoint, "sleep", "infinity"]
-        made = await self._make_exec(argv, None, None)
-        await self._docker.call("start the image's entry point", self._docker.api.exec_start, made, detach=True)
+        program = await self._program([*self._its_base.entrypoint, "sleep", "infinity"])
+        await self._docker.call("start the entry point", self._docker.api.exec_start, program.id, detach=True)
 
     # What runs in it.
 
@@ -211,20 +181,17 @@ class DockerSandbox:
         image = self._its_base.env
         return {**usual, **({} if self._verify else image), **self.spec.env, **(more or {})}
 
-    async def _make_exec(
-        self, argv: Sequence[str], env: Mapping[str, str] | None, cwd: str | None, **more: bool
-    ) -> str:
+    async def _program(
+        self, argv: Sequence[str], env: Mapping[str, str] | None = None, cwd: str | None = None, **more: bool
+    ) -> Program:
         if not self._started:
             raise SandboxDied("the sandbox is not running: it was sealed, closed, or never started")
-        if not argv or any("\0" in word for word in argv):
-            raise SandboxError("a program needs a name, and no argument may hold a NUL")
         folder = cwd or ("/tests" if self._verify else self.workdir)
         if cwd is None and self._root is not None:
             self._root.make_folder(folder)
         user = "0:0" if self._verify else self.spec.user or self._its_base.user
         options: dict[str, Any] = {"environment": self._env(env), "workdir": folder, "user": user, **more}
-        made = await self._docker.call("run a program", self._docker.api.exec_create, self._id, list(argv), **options)
-        return made["Id"]
+        return await Program.make(self._docker, self._id, argv, **options)
 
     async def exec(
         self,
@@ -235,63 +202,17 @@ class DockerSandbox:
         stdin: bytes = b"",
         timeout_s: float = 60.0,
     ) -> ExecResult:
-        """See `Sandbox.exec`. Exit statuses of 128 and more are taken for signals, as the engine reports those so."""
-        made = await self._make_exec(argv, env, cwd, stdin=bool(stdin))
-        stream = await self._open(made, tty=False)
-        try:
-            return await self._run(made, stream, stdin, timeout_s)
-        except asyncio.CancelledError:
-            await aio.to_the_end(self._kill(made))
-            raise
-        finally:
-            stream.close()
+        """See `Sandbox.exec`. A status above 128 counts as a signal's, since the engine reports those so."""
+        program = await self._program(argv, env, cwd, stdin=True)
+        ended = await program.run(stdin, timeout_s, self._kill)
+        if not self._started and not ended[-1]:
+            raise SandboxDied("the sandbox's processes are gone")
+        return ExecResult(*ended)
 
-    async def _open(self, made: str, tty: bool) -> Stream:
-        body = {"Tty": tty, "Detach": False}
-        return await self._docker.call("run a program", open_stream, self._docker.api, f"/exec/{made}/start", body)
-
-    async def _run(self, made: str, stream: Stream, stdin: bytes, timeout_s: float) -> ExecResult:
-        output = Output()
-        reading = asyncio.create_task(output.read(stream))
-        sending = asyncio.create_task(send_all(stream, stdin)) if stdin else None
-        try:
-            status, timed_out = await self._end(made, reading, timeout_s)
-            await asyncio.wait([reading], timeout=LINGER_S)
-        finally:
-            reading.cancel()
-            if sending:
-                sending.cancel()
-        stdout, stderr = bytes(output.streams[1]), bytes(output.streams[2])
-        if status in (126, 127) and stdout.startswith(_NOT_STARTED):
-            if b"argument list too long" in stdout:
-                raise SandboxError("arguments and environment are too long")
-            return ExecResult(127, b"", stdout)
-        return ExecResult(status, stdout, stderr, timed_out)
-
-    async def _end(self, made: str, reading: asyncio.Task[None], timeout_s: float) -> tuple[int, bool]:
-        """How a program ended, and whether it had to be killed. Its output may end before it, or go on after it."""
-        deadline, pause_s = time.monotonic() + timeout_s, FIRST_POLL_S
-        while True:
-            left_s = min(pause_s, max(0.0, deadline - time.monotonic()))
-            await (asyncio.sleep(left_s) if reading.done() else asyncio.wait([reading], timeout=left_s))
-            state = await self._look(made)
-            if not self._started:
-                raise SandboxDied("the sandbox's processes are gone")
-            if not state["Running"] and state["ExitCode"] is not None:
-                code: int = state["ExitCode"]
-                return (128 - code if 128 < code < 128 + signal.NSIG else code), False
-            if time.monotonic() >= deadline:
-                await self._kill(made)
-                return -signal.SIGKILL, True
-            pause_s = min(2 * pause_s, SLOWEST_POLL_S)
-
-    async def _look(self, made: str) -> dict[str, Any]:
-        return await self._docker.call("look at a program", self._docker.api.exec_inspect, made)
-
-    async def _kill(self, made: str) -> None:
+    async def _kill(self, program: Program) -> None:
         """Kill a program with its session; where its processes cannot be seen, all that runs."""
         with contextlib.suppress(SandboxDied):
-            state = await self._look(made)
+            state = await program.look()
             if not self._pid:
                 await self.seal()
             elif state["Running"] and self._shows(state["Pid"]):
@@ -303,28 +224,29 @@ class DockerSandbox:
         """See `Sandbox.open_pty`."""
         mark = secrets.token_hex(16)
         command = ["/bin/sh", "-c", _ON_TERMINAL, "sh", str(rows), str(cols), mark, *argv]
-        made = await self._make_exec(command, env, None, stdin=True, tty=True)
-        stream = await self._open(made, tty=True)
+        program = await self._program(command, env, stdin=True, tty=True)
+        stream = await program.open(tty=True)
         try:
             await read_until(stream, mark.encode(), BEGIN_TIMEOUT_S)
-            pid = (await self._look(made))["Pid"] if self._pid else 0
-            slave = _slave(pid) if pid else -1
+            pid = await program.pid() if self._pid else 0
             stream.sock.send(b"\n")
-        except BaseException as error:
+        except (SandboxError, OSError) as error:
             stream.close()
-            if isinstance(error, SandboxError | OSError):
-                raise SandboxError(f"{argv[0]} ended as soon as it was started on a terminal: {error}") from error
+            raise SandboxError(f"{argv[0]} ended as soon as it was started on a terminal: {error}") from error
+        except BaseException:
+            stream.close()
             raise
-        return Pty(stream.sock.detach(), slave, pid, self._pid, self._resizer(made, slave))
+        slave = open_slave(pid) if pid else -1
+        return Pty(stream.sock.detach(), slave, pid, self._pid, self._resizer(program, slave))
 
-    def _resizer(self, made: str, slave: int) -> Callable[[int, int], None]:
+    def _resizer(self, program: Program, slave: int) -> Callable[[int, int], None]:
         docker = self._docker
 
         def resize(rows: int, cols: int) -> None:
             if slave >= 0:
                 termios.tcsetwinsize(slave, (rows, cols))
             else:
-                docker.later(docker.api.exec_resize, made, rows, cols)
+                docker.later(docker.api.exec_resize, program.id, rows, cols)
 
         return resize
 
@@ -356,6 +278,8 @@ class DockerSandbox:
         if not self._started:
             return
         self._started = False
+        if self._root is not None:
+            self._root.close()  # or the engine, as it looks at the files, would find them in use
         with contextlib.suppress(SandboxDied):
             await self._docker.call("kill a container", self._docker.api.kill, self._id)
         with contextlib.suppress(SandboxDied):
@@ -373,13 +297,7 @@ class DockerSandbox:
         """Seal, and make an image of the files."""
         container = self._existing
         await self.seal()
-        return await self._snap(container, self._commit)
-
-    async def _snap(self, container: str, below: Commit | None) -> Commit:
-        docker = self._docker
-        label = f'LABEL {LABEL}="{docker.me.label}"'
-        made = await docker.call("keep a container's files", docker.api.commit, container, changes=[label])
-        return Commit(docker, made["Id"], below.held() if below else None)
+        return await Commit.of(self._docker, container, self._commit)
 
     async def fork(self, count: int = 1) -> "list[DockerSandbox]":
         """See `Sandbox.fork`. /dev/shm is a file system of its own, and does not go on."""
@@ -398,26 +316,13 @@ class DockerSandbox:
         commit = await self._freeze()
         try:
             trusted = await self._its_base.trusted(self._docker)
-            judge = DockerSandbox(self.spec, await self._pin(commit, trusted.pins), verify=True)
+            judge = DockerSandbox(self.spec, await commit.pinned(trusted.pins), verify=True)
         finally:
             await commit.release()
         await judge.start()
         if judge._root is not None:
             judge._root.remove(trusted.absent)
         return judge
-
-    async def _pin(self, commit: Commit, pins: bytes) -> Commit:
-        """The same files with the base's own pins.
-
-        In a container without volumes: they could not be mounted over just anything that an agent left in their places.
-        """
-        docker = self._docker
-        made = await docker.call("make a container", docker.api.create_container, commit.image, **docker.inert([]))
-        try:
-            await docker.call("write files", docker.api.put_archive, made["Id"], "/", pins)
-            return await self._snap(made["Id"], commit)
-        finally:
-            await docker.remove(made["Id"])
 
     async def close(self) -> None:
         """See `Sandbox.close`. It is not cut short: nobody else would let go of what is left then."""
@@ -433,18 +338,3 @@ class DockerSandbox:
         commit, self._commit = self._commit, None
         if commit is not None:
             await commit.release()
-
-
-def _slave(pid: int) -> int:
-    """The slave side of the terminal that a process has as standard input; -1 if that is none by now."""
-    try:
-        found = os.open(f"/proc/{pid}/fd/0", os.O_PATH | os.O_CLOEXEC)
-    except OSError:
-        return -1
-    try:
-        status = os.fstat(found)  # before it is opened: the agent's programs say what it is, and opening may do things
-        if not stat.S_ISCHR(status.st_mode) or os.major(status.st_rdev) not in PTS_MAJORS:
-            return -1
-        return os.open(f"/proc/self/fd/{found}", os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC)
-    finally:
-        os.close(found)
