@@ -9,9 +9,9 @@ from typing import Any, Generic, TypeVar
 
 from termgym import aio
 from termgym.errors import SandboxError
-from termgym.launcher_client import close_launcher
 from termgym.mailbox import Mailbox
 from termgym.pool import SandboxPool
+from termgym.sandbox import close_shared
 from termgym.seat import Result, Seat
 
 Obs = TypeVar("Obs")
@@ -142,4 +142,4 @@ def _end(thread: aio.LoopThread, seats: Sequence[Seat[Any, Any]], pool: SandboxP
 async def _close(seats: Sequence[Seat[Any, Any]], pool: SandboxPool) -> None:
     await asyncio.gather(*(seat.close() for seat in seats))
     await pool.close()
-    await close_launcher()
+    await close_shared()

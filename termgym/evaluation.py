@@ -18,10 +18,10 @@ from typing import TextIO
 from termgym.aio import Loop
 from termgym.episode import EpisodeConfig
 from termgym.errors import TaskError
-from termgym.launcher_client import close_launcher
 from termgym.plan import Attempt
 from termgym.report import Report
 from termgym.rollout import rollout
+from termgym.sandbox import close_shared
 from termgym.trajectory import Trajectory
 
 
@@ -69,7 +69,7 @@ class Evaluation:
                         if on_end:
                             on_end(trajectory)
             finally:
-                await close_launcher()
+                await close_shared()
 
         try:
             with self.episodes.open("a", encoding="utf-8") as file, asyncio.Runner(loop_factory=Loop) as runner:

@@ -15,9 +15,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from termgym.episode import Episode
-from termgym.launcher_client import close_launcher
 from termgym.outcome import Outcome
-from termgym.sandbox import Pty
+from termgym.sandbox import Pty, close_shared
 from termgym.task import Task
 from termgym.terminal import SHELL
 from termgym.verifier import Verdict
@@ -57,7 +56,7 @@ async def play(task: Task) -> Played | None:
         return Played(*await episode.finish())
     finally:
         await episode.close()
-        await close_launcher()
+        await close_shared()
 
 
 async def _attach(episode: Episode) -> bool:

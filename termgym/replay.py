@@ -18,9 +18,9 @@ from termgym.aio import Loop
 from termgym.episode import EpisodeConfig
 from termgym.errors import TaskError
 from termgym.family import Family
-from termgym.launcher_client import close_launcher
 from termgym.plan import Attempt
 from termgym.rollout import rollout, run_episode
+from termgym.sandbox import close_shared
 from termgym.source import TaskSource
 from termgym.task import Task
 from termgym.terminal import Settled
@@ -237,7 +237,7 @@ class Replays:
                         if on_end:
                             on_end(one.replayed)
             finally:
-                await close_launcher()
+                await close_shared()
 
         with asyncio.Runner(loop_factory=Loop) as runner:
             runner.run(gather())

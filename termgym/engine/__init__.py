@@ -120,9 +120,9 @@ class Engine:
         owner = Owner.of(labels.get(LABEL, ""))
         return owner is not None and owner.is_dead(self.me)
 
-    def close(self) -> None:
-        """Let go of it."""
-        self._threads.shutdown(wait=False)
+    async def close(self) -> None:
+        """Let go of it, when all that was asked of it is done."""
+        await asyncio.to_thread(self._threads.shutdown)
         self.api.close()
 
 
@@ -138,6 +138,16 @@ async def engine() -> Engine:
         connecting = loop.create_task(_connect())
         setattr(loop, _ATTRIBUTE, connecting)
     return await asyncio.shield(connecting)
+
+
+async def close_engine() -> None:
+    """Let go of the running loop's engine, if it has one."""
+    loop = asyncio.get_running_loop()
+    connecting: asyncio.Task[Engine] | None = getattr(loop, _ATTRIBUTE, None)
+    setattr(loop, _ATTRIBUTE, None)
+    if connecting is not None:
+        with suppress(SandboxError):  # it never answered
+            await (await connecting).close()
 
 
 async def _connect() -> Engine:

@@ -11,7 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
+from termgym.engine import close_engine
 from termgym.errors import UnknownName
+from termgym.launcher_client import close_launcher
 from termgym.task import File, Resources
 
 MIB = 1 << 20
@@ -147,6 +149,12 @@ class Sandbox(Protocol):
     async def close(self) -> None:
         """Kill what runs, drop the files. Closing twice is allowed."""
         ...
+
+
+async def close_shared() -> None:
+    """End what the sandboxes of the running event loop share; the next one begins it anew."""
+    await close_launcher()
+    await close_engine()
 
 
 def sandbox_kinds() -> list[str]:

@@ -136,12 +136,16 @@ class DockerSandbox:
                 raise SandboxUnavailable(f"the Docker engine did not apply {name} {value}, but {applied.get(name)}")
 
     def _see(self, pid: int) -> None:
-        """Take note of PID 1 and open the root folder, where this host's /proc shows the container."""
+        """Take note of PID 1 and open the root folder, where this host's /proc shows the container, and lets us."""
         if os.geteuid() != 0 or not self._shows(pid):
             return
-        self._pid = pid
-        if Path(f"/proc/{pid}/uid_map").read_text().split() == ["0", "0", "4294967295"]:
-            self._root = Root(os.open(f"/proc/{pid}/root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC), nodev=False)
+        with contextlib.suppress(OSError):
+            fd = os.open(f"/proc/{pid}/root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+            self._pid = pid
+            if Path(f"/proc/{pid}/uid_map").read_text().split() == ["0", "0", "4294967295"]:
+                self._root = Root(fd, nodev=False)
+            else:  # its root is another user here: what we wrote would be nobody's there
+                os.close(fd)
 
     def _shows(self, pid: int) -> bool:
         """Whether a process is the container's, rather than one of that number on another machine."""
