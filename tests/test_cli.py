@@ -216,7 +216,8 @@ def test_a_host_without_namespaces_is_status_3_and_the_doctor_says_why(task: str
     done = subprocess.run([*denied, *MAIN, *args], capture_output=True, text=True, env=ENV)
     assert (done.returncode, done.stdout) == (3, "")
     assert "sysctl user.max_user_namespaces" in done.stderr and done.stderr.count("\n") == 1
-    doctor = subprocess.run([*denied, *MAIN, "doctor", "--json"], capture_output=True, text=True, env=ENV)
+    env = {**ENV, "DOCKER_HOST": "unix:///none"}
+    doctor = subprocess.run([*denied, *MAIN, "doctor", "--json"], capture_output=True, text=True, env=env)
     found = {one["name"]: one for one in json.loads(doctor.stdout)["findings"]}
     assert doctor.returncode == 1 and found["sandbox namespace"]["grade"] == "problem"
     assert "sysctl user.max_user_namespaces" in found["sandbox namespace"]["advice"]
