@@ -90,7 +90,7 @@ def cold(samples: Samples) -> None:
                 await sandbox.start()
             terminal = await Terminal.open(sandbox)
             await terminal.ready(10.0)
-        assert terminal.screen().text.rstrip().endswith(("#", "$"))
+        assert (await terminal.screen()).text.rstrip().endswith(("#", "$"))
         terminal.close()
         await sandbox.close()
 

@@ -22,6 +22,8 @@ ORDER = (
     ("service",),
     ("sandbox",),
     ("settle", "screen", "output", "metrics"),
+    ("console",),
+    ("tmux",),
     ("terminal",),
     ("pool",),
     ("verifier",),

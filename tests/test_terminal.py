@@ -40,9 +40,9 @@ def on_terminal(body: Callable[[Terminal], Awaitable[None]]) -> None:
 
 
 async def say(shell: Terminal, keys: str, duration_s: float = 5.0) -> tuple[Settled, str]:
-    shell.mark()
+    await shell.mark()
     settled = await shell.type(keys, duration_s)
-    return settled, shell.view()
+    return settled, await shell.view()
 
 
 def need(*programs: str) -> None:
@@ -168,7 +168,7 @@ def test_stopped_output_ends_at_the_deadline_and_goes_on() -> None:
         reason, _ = await say(shell, "held back\n", 0.3)
         assert reason is Settled.DEADLINE
         await shell.type("C-q", 0.5)
-        assert "held back" in shell.screen().text
+        assert "held back" in (await shell.screen()).text
 
     on_terminal(body)
 
@@ -194,9 +194,9 @@ def test_a_forged_barrier_or_marker_hides_nothing() -> None:
 
 def test_resize_reaches_programs() -> None:
     async def body(shell: Terminal) -> None:
-        shell.resize(20, 70)
+        await shell.resize(20, 70)
         _, view = await say(shell, "stty size\n")
-        assert "20 70" in view and shell.screen().rows == 20
+        assert "20 70" in view and (await shell.screen()).rows == 20
 
     on_terminal(body)
 
@@ -231,9 +231,9 @@ def test_no_output_is_missed(spinners: int) -> None:
             reason, _ = await say(shell, keys, 10.0)
             assert reason in (Settled.PROMPT, Settled.READING)
             if number % 4 == 0:
-                shell.mark()
+                await shell.mark()
                 await asyncio.sleep(LATER_S)
-                if "New terminal output" in (late := shell.view()):
+                if "New terminal output" in (late := await shell.view()):
                     missed.append(f"{keys!r}: {late!r}")
         assert not missed
 
