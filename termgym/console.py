@@ -1,4 +1,4 @@
-"""What stands between keystrokes and bytes on one side, bytes and a screen on the other: a terminal without its program.
+"""What stands between keystrokes and bytes on one side, bytes and a screen on the other.
 
 `Console` is the contract; here is our own, of libghostty; termgym.tmux has the one that is a pane of a real tmux.
 """

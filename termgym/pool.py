@@ -44,11 +44,9 @@ class Order:
         """Equal for orders that the same warm sandbox can fill."""
         spec = self.spec
         made = (self.kind, spec.image, spec.resources)
-        return (
-            (*made, spec.workdir, frozenset(spec.env.items()), self.rows, self.cols, self.terminal)
-            if self.shell
-            else made
-        )
+        if not self.shell:
+            return made
+        return (*made, spec.workdir, frozenset(spec.env.items()), self.rows, self.cols, self.terminal)
 
 
 class Warm(NamedTuple):

@@ -185,7 +185,7 @@ class Terminal:
 
     @property
     def emulator(self) -> Emulator:
-        """Our own emulator, which every kind of terminal has, for its cells: it draws lines where tmux shows letters."""
+        """Our own emulator, whatever the kind, for its cells; it draws lines where tmux shows letters."""
         return self._console.emulator
 
     async def mark(self) -> None:

@@ -72,7 +72,8 @@ class TmuxConsole:
             new = f"new-session -d -s {name} -x {cols} -y {rows} -P -F '#{{pane_id}} #{{pane_tty}}' -- sleep infinity"
             # By window, since in tmux 3.3 a global one crashes the server; else who looks on would change the size.
             replies = await tmux.control.ask(new, f"set -w -t {name} window-size manual")
-            return cls(tmux, name, *replies[0][0].split(" ", 1), rows, cols)
+            pane, tty_path = replies[0][0].split(" ", 1)
+            return cls(tmux, name, pane, tty_path, rows, cols)
         except BaseException:
             tmux.release()
             raise
@@ -87,8 +88,9 @@ class TmuxConsole:
     async def press(self, keystrokes: str) -> bytes:
         r"""See `Console.press`: what tmux makes of `send-keys -- KEYSTROKES`, all one argument, as Terminus 2 has it.
 
-        A lone key name is that key, and so is "0x41"; all else is typed as it is, with "\n" as LF. What makes a command
-        of more than 16,000 bytes is pasted, with "\n" as CR. Unlike there, a final ";" is not lost, and NUL can be typed.
+        A lone key name is that key, and so is "0x41"; all else is typed as it is, with "\n" as LF. What makes a
+        command of more than 16,000 bytes is pasted, with "\n" as CR. Unlike there, a final ";" is not lost, and NUL can
+        be typed.
         """
         if not keystrokes:
             return b""
@@ -250,9 +252,8 @@ class TmuxConsole:
     async def name(self, text: str) -> None:
         """See `Console.name`."""
         settings = {"@task": text, "@since": str(int(time.time()))}
-        await self._tmux.control.ask(
-            *(f"set -t {self._session} {key} {quoted(text)}" for key, text in settings.items())
-        )
+        commands = [f"set -t {self._session} {key} {quoted(value)}" for key, value in settings.items()]
+        await self._tmux.control.ask(*commands)
 
     def close(self) -> None:
         """See `Console.close`."""
@@ -285,7 +286,7 @@ def _text(lines: list[str]) -> str:
 
 
 def _new(before: str, now: str) -> str | None:
-    """What is new in `now`; None if `before` is not in it. By Terminus 2's rule, which may be off where lines are lost."""
+    """What is new in `now`, by Terminus 2's rule, which is off where lines were lost; None if `before` is not in it."""
     if before not in now:
         return None
     return now[before.rfind("\n") if "\n" in before else now.index(before) :]

@@ -161,6 +161,6 @@ class Control:
 
 def quoted(text: str) -> str:
     """Text as one argument of a command: nothing in it is expanded, and no line end is left."""
-    plain = {ord(char): f"\\{char}" for char in '\\"$'}
+    plain = {ord(char): f"\\{char}" for char in '\\"$~'}
     control = {code: f"\\{code:03o}" for code in (*range(1, 32), 127)}
     return f'"{text.translate(plain | control)}"'

@@ -1,6 +1,6 @@
 """The tmux server of an event loop: started for its first terminal, ended with its last, or with this process.
 
-It ends when we let go of it, by dying too, whoever else is attached to it: a watcher in its first pane sees to that, and
+It ends when we let go of it, by dying too, whoever else is attached: a watcher in its first pane sees to that, and
 removes its folder. tmux's own `exit-unattached` would wait for people to leave, and for output that nobody reads. What
 even a watcher leaves behind is removed when the next server starts.
 """
@@ -22,7 +22,6 @@ from itertools import count
 from pathlib import Path
 
 from termgym.errors import SandboxError, SandboxUnavailable
-from termgym.launcher import linux
 from termgym.tmux.control import Control
 
 OLDEST = (3, 3)
@@ -30,6 +29,7 @@ OLDEST = (3, 3)
 HISTORY_LINES = 10_000_000
 """As Terminus 2 means to have; it sets this too late, so that its pane keeps tmux's default, 2,000."""
 STARTING_S = 60.0
+REAP_S = 0.1
 DETACH = "C-]"
 """The only key that means anything to tmux: whoever is attached leaves. As in `termgym play`."""
 _ATTRIBUTE = "_termgym_tmux"
@@ -50,6 +50,7 @@ _SETTINGS = (
     "set -g set-titles off",
     "set -g bell-action none",
     "set -g status off",
+    "set -g assume-paste-time 0",
     "set -g update-environment ''",
     "set -g prefix None",
     "set -g prefix2 None",
@@ -87,7 +88,7 @@ class TmuxServer:
         if self._alive >= 0:
             self.control.close()
             self.forget()
-            _reap(self._pid)
+            asyncio.get_running_loop().call_later(REAP_S, _reap)
 
     def forget(self) -> None:
         """Close our descriptors alone."""
@@ -95,6 +96,7 @@ class TmuxServer:
         if self._alive >= 0:
             os.close(self._alive)
             self._alive = -1
+            _ended.append(self._pid)
 
     def __del__(self) -> None:
         """Let it end: nobody could close it, whose event loop is gone."""
@@ -102,12 +104,15 @@ class TmuxServer:
 
 
 _alive: "weakref.WeakSet[TmuxServer]" = weakref.WeakSet()
+_ended: list[int] = []
+"""Clients that we let go of: they end by themselves, and are to be reaped."""
 
 
 def _forget_servers() -> None:
     """After a fork: they are the parent's, and would outlive it by our copy of its socket."""
     for one in _alive:
         one.forget()
+    _ended.clear()
 
 
 os.register_at_fork(after_in_child=_forget_servers)
@@ -148,10 +153,9 @@ def check() -> str:
     found = _version()
     if tuple(map(int, re.findall(r"\d+", found)[:2])) < OLDEST:
         what = f"{found} is too old" if found else "there is none"
-        oldest = ".".join(map(str, OLDEST))
         raise SandboxUnavailable(
-            f'terminal="tmux" needs tmux {oldest} or newer on this host, and {what}: install it (apt-get install tmux), '
-            'or use terminal="pty"'
+            f'terminal="tmux" needs tmux {".".join(map(str, OLDEST))} or newer on this host, and {what}: '
+            'install it (apt-get install tmux), or use terminal="pty"'
         )
     return found
 
@@ -180,6 +184,7 @@ def runtime_folder() -> Path:
 
 
 async def _start() -> TmuxServer:
+    _reap()
     _sweep()
     folder = runtime_folder() / f"{os.getpid()}-{secrets.token_hex(4)}"
     found = TmuxServer(folder)
@@ -206,19 +211,14 @@ def _spawn(folder: Path, fd: int) -> int:
     return os.posix_spawnp(argv[0], argv, env, file_actions=actions, setsid=True)
 
 
-def _reap(pid: int) -> None:
-    """Take the end of our child, when it comes."""
-    loop = asyncio.get_running_loop()
-    with contextlib.suppress(ProcessLookupError):
-        ended = linux.pidfd_open(pid)
-
-        def take() -> None:
-            loop.remove_reader(ended)
-            os.close(ended)
+def _reap() -> None:
+    """Take the ends of clients that have ended."""
+    running: list[int] = []
+    with contextlib.suppress(IndexError):  # other threads take from the same list
+        while pid := _ended.pop():
             with contextlib.suppress(ChildProcessError):
-                os.waitpid(pid, os.WNOHANG)
-
-        loop.add_reader(ended, take)
+                running += [pid] if os.waitpid(pid, os.WNOHANG)[0] == 0 else []
+    _ended.extend(running)
 
 
 def _sweep() -> None:
