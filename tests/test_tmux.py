@@ -347,9 +347,7 @@ def test_hostile_output_reaches_nobody() -> None:
         for trick in tricks:
             assert await shell.type(trick + "\n", 5.0) in (Settled.PROMPT, Settled.READING)
             await shell.type("C-u", 1.0)
-        server = Server(
-            socket_path=next(folder for folder in folders() if folder.name.startswith(f"{os.getpid()}-")) / "s"
-        )
+        server = our_server()
         assert not server.cmd("list-buffers").stdout
         assert {window.window_width for window in server.windows if window.session.session_name != "hold"} == {"160"}
         assert "fine" in await say(shell, "\nprintf '\\033c'; echo fi''ne\n")
@@ -395,9 +393,7 @@ def test_a_flood_neither_stalls_nor_fills_memory(command: str) -> None:
 def test_a_history_that_grows_too_large_is_dropped() -> None:
     async def body(shell: Terminal) -> None:
         await shell.type("seq 3000000\n", 30.0)
-        server = Server(
-            socket_path=next(folder for folder in folders() if folder.name.startswith(f"{os.getpid()}-")) / "s"
-        )
+        server = our_server()
         pid = int(server.cmd("display", "-p", "#{pid}").stdout[0])
         resident = int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
         assert resident < 256 << 20

@@ -34,8 +34,8 @@ DETACH = "C-]"
 """The only key that means anything to tmux: whoever is attached leaves. As in `termgym play`."""
 _ATTRIBUTE = "_termgym_tmux"
 # Our end of the pipe is closed when we are gone; then the server, which is the watcher's parent, has a moment to put
-# people's terminals back as they were.
-_WATCH = """trap "" HUP; read -r _ <"$FOLDER/alive"; rm -rf -- "$FOLDER"
+# people's terminals back as they were. Opened both ways first, since to open it for reading alone would wait for us.
+_WATCH = """trap "" HUP; exec 3<>"$FOLDER/alive"; exec 4<"$FOLDER/alive" 3<&-; read -r _ <&4; rm -rf -- "$FOLDER"
 kill $PPID; sleep 0.2; grep -q ^tmux /proc/$PPID/comm && kill -9 $PPID"""
 
 # Nothing that is printed reaches the terminal or the host of who looks on but as cells; nothing that is typed there
