@@ -5,6 +5,7 @@ import contextlib
 import os
 import pty
 import re
+import secrets
 import select
 import signal
 import socket
@@ -450,7 +451,7 @@ from termgym import aio, Limits
 from termgym.episode import Carried, Episode, EpisodeConfig
 from termgym.task import Task
 async def main():
-    task = Task("tmux/try", "Try it.", limits=Limits(turns=0, wall_s=0))
+    task = Task(sys.argv[1], "Try it.", limits=Limits(turns=0, wall_s=0))
     episode = Episode(task, EpisodeConfig(terminal="tmux"))
     await episode.reset()
     await episode.terminal.type("echo from the agent\\n", 5.0)
@@ -468,7 +469,8 @@ class Owner:
     """A process with a live episode: each line that it gets is typed, and answered by the screen."""
 
     def __init__(self) -> None:
-        argv = [sys.executable, "-c", OWNER]
+        self.task = f"tmux/try-{secrets.token_hex(4)}"
+        argv = [sys.executable, "-c", OWNER, self.task]
         self.process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=ENV)
         assert self.process.stdout and self.process.stdout.readline() == "ready\n"
 
@@ -517,7 +519,7 @@ class Person:
 
 
 def test_a_person_attaches_types_and_leaves(owner: Owner) -> None:
-    person = Person("tmux/try")
+    person = Person(owner.task)
     try:
         person.sees(b"from the agent")
         person.types(b"echo from a per''son\r")
@@ -535,7 +537,7 @@ def test_a_person_attaches_types_and_leaves(owner: Owner) -> None:
 
 
 def test_a_watcher_cannot_type(owner: Owner) -> None:
-    person = Person("--read-only")
+    person = Person("--read-only", owner.task)
     try:
         person.sees(b"from the agent")
         person.types(b"echo from a per''son\r")
@@ -552,10 +554,11 @@ def test_live_episodes_are_listed(owner: Owner) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "termgym", "attach", "--list"], env=ENV, capture_output=True, text=True, check=True
     )
-    assert "tmux/try" in done.stdout and f"{owner.process.pid}-1" in done.stdout
-    assert find("tmux/try").name == f"{owner.process.pid}-1" == find(None).name
-    with pytest.raises(UnknownName, match="no live episode named 'tmux/tri'; did you mean tmux/try"):
-        find("tmux/tri")
+    assert owner.task in done.stdout and f"{owner.process.pid}-1" in done.stdout
+    assert find(owner.task).name == f"{owner.process.pid}-1"
+    assert find(f"{owner.process.pid}-1").task == owner.task
+    with pytest.raises(UnknownName, match=rf"no live episode named '{owner.task}x'; did you mean .*{owner.task}"):
+        find(f"{owner.task}x")
 
 
 def test_nothing_is_live() -> None:

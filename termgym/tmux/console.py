@@ -8,9 +8,10 @@ import secrets
 import shlex
 import time
 import tty
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from termgym import aio
 from termgym.errors import SandboxError
 from termgym.screen import Emulator, Screen
 from termgym.tmux.control import ANSWER_TIMEOUT_S, Blocks, quoted
@@ -102,8 +103,11 @@ class TmuxConsole:
         """Have tmux run commands: what it typed until they were done, and whether it had read all that was fed before.
 
         A token comes after the commands, as keys, and what was typed up to it is theirs; and it is printed before them
-        as a title, which tmux is asked for.
+        as a title, which tmux is asked for. Not cut short: the program would get the token.
         """
+        return await aio.to_the_end(self._run(commands))
+
+    async def _run(self, commands: Sequence[str]) -> tuple[bytes, bool]:
         self._token, self._passed = secrets.token_hex(8).encode(), self._loop.create_future()
         marked = self._mark()
         token = self._token.decode()
@@ -114,6 +118,7 @@ class TmuxConsole:
                 replies = await self._tmux.control.ask(ask, *commands, send, size=lambda blocks: None if blocks else 1)
                 typed = await self._passed
         except TimeoutError:
+            self._tmux.control.close()
             raise SandboxError(f"tmux typed nothing within {ANSWER_TIMEOUT_S:.0f} s") from None
         finally:
             self._token = b""
