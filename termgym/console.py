@@ -17,7 +17,7 @@ class Console(Protocol):
     """Keystrokes to bytes for the program, and the program's bytes to a screen. All for one event loop."""
 
     emulator: Emulator
-    """What the program printed, in our own emulator: for cells and colours, and never for an agent's text."""
+    """What the program printed, in our own emulator: for cells and colours."""
     reply: Callable[[bytes], None]
     """Called with what the program is to get that `press` did not return: answers to its questions."""
     room: Callable[[], None]

@@ -136,6 +136,15 @@ def test_eval_writes_episodes_recordings_and_a_summary(task: str, tmp_path: Path
     assert len(lines(out / "episodes.jsonl")) == 3
 
 
+@pytest.mark.tmux
+def test_eval_in_tmux(task: str, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    done = call("eval", "--policy", "oracle", "--task", task, "--terminal", "tmux", "--out", str(out))
+    assert done.exit_code == 0 and lines(out / "episodes.jsonl")[0].solved, done.output
+    wrong = call("eval", "--policy", "oracle", "--task", task, "--terminal", "tmx")
+    assert wrong.exit_code == 2 and "did you mean tmux" in wrong.stderr
+
+
 def test_eval_of_a_policy_that_fails_is_a_result(task: str, tmp_path: Path) -> None:
     done = call("eval", "--policy", "idle", "--task", task, "--json", "--out", str(tmp_path / "out"))
     assert done.exit_code == 0

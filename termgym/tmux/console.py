@@ -15,6 +15,7 @@ from termgym import aio
 from termgym.errors import SandboxError
 from termgym.screen import Emulator, Screen
 from termgym.tmux.control import ANSWER_TIMEOUT_S, Blocks, quoted
+from termgym.tmux.record import Record
 from termgym.tmux.server import TmuxServer, server
 
 CATCH_UP_S = 0.5
@@ -54,7 +55,7 @@ class TmuxConsole:
         self._behind = False  # something was fed since tmux was last known to have read all
         self._tail = b""
         self._fed = self._marked = 0
-        self._before: str | None = None
+        self._record = Record()
         self._tty = os.open(tty_path, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC)
         tty.setraw(self._tty)
         self._loop.add_reader(self._tty, self._readable)
@@ -198,8 +199,10 @@ class TmuxConsole:
             if typed:
                 answered = True
                 self.reply(typed)
-            if caught_up or time.monotonic() > until:
+            if caught_up:
                 self._behind = self._fed != fed
+                break
+            if time.monotonic() > until:
                 break
             await asyncio.sleep(NAP_S)
         return answered
@@ -214,24 +217,12 @@ class TmuxConsole:
     async def mark(self) -> None:
         """See `Console.mark`."""
         self._marked = self._fed
-        if self._before is None:
-            self._before = _text((await self._capture(history=True)).lines)
+        if self._record.empty:
+            self._record.take((await self._capture(history=True)).lines)
 
     async def view(self, max_bytes: int) -> str:
-        """See `Console.view`: what Terminus 2 shows, byte for byte.
-
-        All lines that there were at the last view are looked for in all that there are now. What comes behind them is
-        the new output, with the last line of before, mostly the prompt. Where they are not found, as after `clear`, and
-        where nothing is new, it is the visible screen. Its history is longer than in Terminus 2, where it should have
-        been; of a history that has come to 64 MiB nothing is kept.
-        """
-        lines = (await self._capture(history=True)).lines
-        now, before = _text(lines), self._before
-        self._before = now
-        new = None if before is None else _new(before.strip(), now)
-        if new is None or not new.strip():
-            return _limited(f"Current Terminal Screen:\n{_text(lines[-self._rows :])}", max_bytes)
-        return _limited(f"New Terminal Output:\n{new}", max_bytes)
+        """See `Console.view`: what Terminus 2 shows, byte for byte, by the rule of `Record`."""
+        return self._record.view((await self._capture(history=True)).lines, self._rows, max_bytes)
 
     async def _capture(self, history: bool = False) -> _Capture:
         await self._catch_up()
@@ -283,25 +274,3 @@ def _typing(pane: str, keystrokes: str) -> list[str]:
         commands += [f"send-keys -t {pane} -H 00"] * (number > 0)
         commands += [f"send-keys -t {pane} -- {quoted(part)}"] * bool(part)
     return commands
-
-
-def _text(lines: list[str]) -> str:
-    """Lines as `tmux capture-pane -p` prints them."""
-    return "\n".join(lines) + "\n"
-
-
-def _new(before: str, now: str) -> str | None:
-    """What is new in `now`, by Terminus 2's rule, which is off where lines were lost; None if `before` is not in it."""
-    if before not in now:
-        return None
-    return now[before.rfind("\n") if "\n" in before else now.index(before) :]
-
-
-def _limited(text: str, max_bytes: int) -> str:
-    """The first and the last half of `max_bytes` of the text's UTF-8, with Terminus 2's words between them."""
-    data, half = text.encode(), max_bytes // 2
-    if len(data) <= max_bytes:
-        return text
-    head, tail = data[:half].decode(errors="ignore"), data[-half:].decode(errors="ignore")
-    omitted = len(data) - len((head + tail).encode())
-    return f"{head}\n[... output limited to {max_bytes} bytes; {omitted} interior bytes omitted ...]\n{tail}"

@@ -22,6 +22,7 @@ from itertools import count
 from pathlib import Path
 
 from termgym.errors import SandboxError, SandboxUnavailable
+from termgym.launcher_client import ended, reap_ended
 from termgym.tmux.control import Control
 
 OLDEST = (3, 3)
@@ -88,7 +89,7 @@ class TmuxServer:
         if self._alive >= 0:
             self.control.close()
             self.forget()
-            asyncio.get_running_loop().call_later(REAP_S, _reap)
+            asyncio.get_running_loop().call_later(REAP_S, reap_ended)
 
     def forget(self) -> None:
         """Close our descriptors alone."""
@@ -96,7 +97,7 @@ class TmuxServer:
         if self._alive >= 0:
             os.close(self._alive)
             self._alive = -1
-            _ended.append(self._pid)
+            ended.append(self._pid)
 
     def __del__(self) -> None:
         """Let it end: nobody could close it, whose event loop is gone."""
@@ -104,15 +105,12 @@ class TmuxServer:
 
 
 _alive: "weakref.WeakSet[TmuxServer]" = weakref.WeakSet()
-_ended: list[int] = []
-"""Clients that we let go of: they end by themselves, and are to be reaped."""
 
 
 def _forget_servers() -> None:
     """After a fork: they are the parent's, and would outlive it by our copy of its socket."""
     for one in _alive:
         one.forget()
-    _ended.clear()
 
 
 os.register_at_fork(after_in_child=_forget_servers)
@@ -184,7 +182,7 @@ def runtime_folder() -> Path:
 
 
 async def _start() -> TmuxServer:
-    _reap()
+    reap_ended()
     _sweep()
     folder = runtime_folder() / f"{os.getpid()}-{secrets.token_hex(4)}"
     found = TmuxServer(folder)
@@ -209,16 +207,6 @@ def _spawn(folder: Path, fd: int) -> int:
         (os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0),
     ]
     return os.posix_spawnp(argv[0], argv, env, file_actions=actions, setsid=True)
-
-
-def _reap() -> None:
-    """Take the ends of clients that have ended."""
-    running: list[int] = []
-    with contextlib.suppress(IndexError):  # other threads take from the same list
-        while pid := _ended.pop():
-            with contextlib.suppress(ChildProcessError):
-                running += [pid] if os.waitpid(pid, os.WNOHANG)[0] == 0 else []
-    _ended.extend(running)
 
 
 def _sweep() -> None:
