@@ -26,6 +26,7 @@ from termgym.attach import find, live
 from termgym.episode import Carried, Episode, EpisodeConfig
 from termgym.errors import SandboxError, TaskError, UnknownName
 from termgym.family import families
+from termgym.pool import Order
 from termgym.sandbox import SandboxSpec, new_sandbox
 from termgym.source import missing
 from termgym.task import Task
@@ -330,6 +331,10 @@ def test_a_missing_tmux_says_what_to_install(tmp_path: Path) -> None:
     assert 'SandboxUnavailable: terminal="tmux" needs tmux 3.3 or newer' in done.stderr and "install" in done.stderr
 
 
+def test_a_pool_tells_the_kinds_apart() -> None:
+    assert Order(SandboxSpec()).key != Order(SandboxSpec(), terminal="tmux").key
+
+
 def test_no_such_kind_of_terminal() -> None:
     with pytest.raises(UnknownName, match="did you mean tmux"):
         gym.make("Terminal-v0", terminal="tmx")
@@ -499,14 +504,15 @@ class Person:
         argv = [sys.executable, "-m", "termgym", "attach", *args]
         self.process = subprocess.Popen(argv, stdin=slave, stdout=slave, stderr=slave, start_new_session=True, env=ENV)
         os.close(slave)
-        self.seen = b""
+        self.seen = self.all = b""
 
     def sees(self, text: bytes) -> None:
         deadline = time.monotonic() + 20
         while text not in self.seen:
             assert time.monotonic() < deadline, self.seen
             if select.select([self.master], [], [], 0.1)[0]:
-                self.seen += os.read(self.master, 1 << 16)
+                data = os.read(self.master, 1 << 16)
+                self.seen, self.all = self.seen + data, self.all + data
         self.seen = self.seen.partition(text)[2]
 
     def types(self, keys: bytes) -> None:
@@ -546,6 +552,20 @@ def test_a_watcher_cannot_type(owner: Owner) -> None:
         person.sees(b"agent again")
         person.types(b"\x1d")
         assert person.process.wait(10) == 0
+    finally:
+        person.close()
+
+
+def test_what_is_printed_reaches_a_watcher_as_cells_only(owner: Owner) -> None:
+    person = Person("-r", owner.task)
+    try:
+        person.sees(b"from the agent")
+        clipboard, end = r"]52;c;aGk=\007", r"\033\\"
+        for trick in (clipboard, r"]0;title\007", rf"k name{end}", rf"Ptmux;\033\033{clipboard}{end}", rf"P+q{end}"):
+            owner.type(rf"printf '\033{trick}'")
+        owner.type("printf '\\a'; clear; echo fi''ne")
+        person.sees(b"fine")
+        assert not re.search(rb"\x1b\](?:52|0|2);|\x1bk|\x1bP(?:tmux|\+q)[^\x1b]|\x07", person.all)
     finally:
         person.close()
 
