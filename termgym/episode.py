@@ -171,7 +171,7 @@ class Episode:
     @property
     def _order(self) -> Order:
         task, config = self.task, self.config
-        spec = SandboxSpec(task.image, task.workdir, task.env, task.resources)
+        spec = SandboxSpec(task.image, task.workdir, task.env, resources=task.resources)
         return Order(spec, config.sandbox, not _shapes_shell(task), config.rows, config.cols, config.terminal)
 
     async def _lay_out(self) -> str:

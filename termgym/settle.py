@@ -63,7 +63,10 @@ class Foreground:
     """The foreground process group of one terminal, by the descriptors of `termgym.sandbox.Pty`."""
 
     def __init__(self, stream: int, slave: int, shell: int, init: int) -> None:
-        """`shell` is the terminal's first process, and `init` the sandbox's: all that runs inside descends from it."""
+        """`shell` is the terminal's first process, and `init` the sandbox's.
+
+        All that runs inside descends from them, or was there before.
+        """
         self._stream, self._init = stream, init
         self._shell = Prompt(shell)
         self._is_master = os.isatty(stream)
@@ -71,6 +74,7 @@ class Foreground:
         if slave >= 0:
             device = os.fstat(slave)
             self._device = (device.st_dev, device.st_rdev)
+        self._before = set(self._descendants()) if init else set[int]()
         machine = platform.machine()
         self._reads, self._selects = _READS.get(machine, set[int]()), _SELECTS.get(machine, set[int]())
         self._polls, self._epolls = _POLLS.get(machine, set[int]()), _EPOLLS.get(machine, set[int]())
@@ -104,12 +108,8 @@ class Foreground:
         return any(state in (b"T", b"t", b"X", b"Z") for state in states)
 
     def alone(self, pid: int) -> bool:
-        """Whether `pid` is all that runs, beside the sandbox's first process."""
-        try:
-            tasks = [f"/proc/{one}/task/{one}/children" for one in (self._init, pid)]
-            return [list(map(int, _read(path).split())) for path in tasks] == [[pid], []]
-        except (FileNotFoundError, ProcessLookupError):
-            return False
+        """Whether `pid` is all that runs, beside what was there before the terminal."""
+        return set(self._descendants()) - self._before <= {pid}
 
     def _group(self) -> int:
         try:
@@ -127,15 +127,26 @@ class Foreground:
         return _first(states)
 
     def _members(self, group: int) -> Iterator[int]:
-        """The processes of the group, among all that descend from the sandbox's first."""
-        pending = [self._init]
+        """The processes of the group."""
+        for pid in self._descendants():
+            try:
+                if int(_fields(pid)[2]) == group:
+                    yield pid
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+
+    def _descendants(self) -> Iterator[int]:
+        """The sandbox's first process, the terminal's, and all that descend from them."""
+        pending, seen = [self._init, self._shell.pid], set[int]()
         while pending:
             pid = pending.pop()
+            if pid in seen:
+                continue
+            seen.add(pid)
             try:
                 for tid in os.listdir(f"/proc/{pid}/task"):
                     pending += map(int, _read(f"/proc/{pid}/task/{tid}/children").split())
-                if int(_fields(pid)[2]) == group:
-                    yield pid
+                yield pid
             except (FileNotFoundError, ProcessLookupError):
                 continue
 

@@ -138,7 +138,7 @@ async def take(episode: Episode, replay: bool | None = None) -> Snapshot:
 
 async def _seal(snapshot: Snapshot, episode: Episode, replay: bool | None) -> None:
     """Seal the episode's sandbox, unless what was typed is to be typed again."""
-    state = f"/dev/shm/.termgym-{secrets.token_hex(8)}"
+    state = f"/tmp/.termgym-{secrets.token_hex(8)}"
     if episode.terminal.resting() and not replay:
         if await _dump(episode, state):
             await snapshot.seal(episode, state, Carried.SHELL)

@@ -1,9 +1,23 @@
-"""What the tests share: a test that needs tmux is skipped where there is none, unless TERMGYM_REQUIRE asks for it."""
+"""What several test modules need: an image of a few tools, a Docker engine that has it, and a tmux.
 
+A test that is marked `tmux` is skipped where there is none, unless TERMGYM_REQUIRE asks for it.
+"""
+
+import io
 import os
+import re
 import shutil
+import subprocess
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+
+TOOLS = (
+    "bash cat chmod chown cp dd env head id kill ln ls mkdir mkfifo mknod mv ps readlink rm setsid sh sleep sort stat "
+    "stty tail touch wc yes"
+)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -11,3 +25,60 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         if "tmux" in os.environ.get("TERMGYM_REQUIRE", "").split(","):
             pytest.fail("TERMGYM_REQUIRE asks for tmux, and there is none")
         pytest.skip("tmux is not installed")
+
+
+@pytest.fixture(scope="session")
+def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A root of its own: some tools, the libraries that they load, and links as in any distribution."""
+    root = tmp_path_factory.mktemp("image")
+    for name in ("bin", "lib", "lib64", "sbin"):
+        (root / "usr" / name).mkdir(parents=True)
+        (root / name).symlink_to(f"usr/{name}")
+    tools = [
+        Path(os.path.realpath(found)) for name in TOOLS.split() if (found := shutil.which(name, path="/usr/bin:/bin"))
+    ]
+    listed = subprocess.run(["ldd", *map(str, tools)], capture_output=True, text=True, check=False).stdout
+    for library in sorted(set(re.findall(r"(/\S+\.so\S*) \(", listed))):
+        target = root / library.removeprefix("/")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(library, target)
+    for name, path in zip(TOOLS.split(), tools, strict=True):
+        shutil.copy(path, root / "usr/bin" / name)
+    (root / "etc").mkdir()
+    (root / "etc/marker").write_text("of the image\n")
+    return root
+
+
+@pytest.fixture(scope="session")
+def docker_image(image: Path) -> Iterator[str]:
+    """The same image by its name in a Docker engine."""
+    api = _engine()
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as tar:
+        tar.add(image, ".", filter=_of_root)
+    name = f"termgym-test:{os.getpid()}"
+    api.import_image_from_data(packed.getvalue(), repository="termgym-test", tag=str(os.getpid()))
+    yield name
+    made = api.inspect_image(name)["Id"]
+    api.remove_image(name, force=True)
+    for volume in api.volumes(filters={"label": f"termgym.image={made}"})["Volumes"] or []:
+        api.remove_volume(volume["Name"])
+    api.close()
+
+
+def _of_root(entry: tarfile.TarInfo) -> tarfile.TarInfo:
+    entry.uid = entry.gid = 0
+    return entry
+
+
+def _engine():
+    try:
+        import docker
+
+        api = docker.from_env(timeout=60).api
+        api.ping()
+        return api
+    except Exception as error:
+        if "docker" in os.environ.get("TERMGYM_REQUIRE", "").split(","):
+            pytest.fail(f"TERMGYM_REQUIRE asks for Docker, and no engine answers: {error}")
+        pytest.skip("no Docker engine answers here")

@@ -20,6 +20,7 @@ ORDER = (
     ("channel",),
     ("launcher_client",),
     ("service",),
+    ("root", "engine"),
     ("sandbox",),
     ("settle", "screen", "output", "metrics"),
     ("console",),

@@ -272,6 +272,6 @@ async def test_no_descriptor_and_no_process_stays() -> None:
 
 @pytest.mark.parametrize(("machine", "number"), [("x86_64", 62), ("aarch64", 183)])
 def test_the_program_is_one_page_that_is_only_executed(machine: str, number: int) -> None:
-    program = init.program(machine)
+    program = init.program(machine=machine)
     assert program[:4] == b"\x7fELF" and int.from_bytes(program[18:20], "little") == number
     assert len(program) < 256

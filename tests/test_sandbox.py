@@ -10,7 +10,6 @@ import contextlib
 import functools
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -28,10 +27,11 @@ from termgym import aio, launcher_client
 from termgym.channel import MAX_OUTPUT_BYTES
 from termgym.errors import SandboxDied, SandboxError, SandboxFileError
 from termgym.launcher import cgroup, linux
-from termgym.sandbox import MIB, ExecResult, Sandbox, SandboxSpec, namespace, new_sandbox
+from termgym.sandbox import ENV, MIB, VERIFIER_ENV, ExecResult, Sandbox, SandboxSpec, namespace, new_sandbox
+from termgym.sandbox.docker import DockerSandbox
 from termgym.task import File, Resources
 
-KINDS = ("host", "image")
+KINDS = ("host", "image", pytest.param("docker", marks=[pytest.mark.docker, pytest.mark.slow]))
 ROOT = os.geteuid() == 0
 SECRET = "correct-horse-battery-staple"
 TOOLS = "bash cat chmod chown cp dd env head id kill ln ls mkdir mkfifo mknod mv ps readlink rm setsid sh sleep sort stat tail touch wc yes"
@@ -40,38 +40,15 @@ TOOLS = "bash cat chmod chown cp dd env head id kill ln ls mkdir mkfifo mknod mv
 # Set-up.
 
 
-@pytest.fixture(scope="session")
-def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A root of its own: some tools, the libraries that they load, and links as in any distribution."""
-    root = tmp_path_factory.mktemp("image")
-    for name in ("bin", "lib", "lib64", "sbin"):
-        (root / "usr" / name).mkdir(parents=True)
-        (root / name).symlink_to(f"usr/{name}")
-    tools = [
-        Path(os.path.realpath(found)) for name in TOOLS.split() if (found := shutil.which(name, path="/usr/bin:/bin"))
-    ]
-    listed = subprocess.run(["ldd", *map(str, tools)], capture_output=True, text=True, check=False).stdout
-    for library in sorted(set(re.findall(r"(/\S+\.so\S*) \(", listed))):
-        target = root / library.removeprefix("/")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(library, target)
-    for name, path in zip(TOOLS.split(), tools, strict=True):
-        shutil.copy(path, root / "usr/bin" / name)
-    (root / "etc").mkdir()
-    (root / "etc/marker").write_text("of the image\n")
-    return root
-
-
 class Boxes:
     """Starts sandboxes of one kind, and closes them at the end of the test."""
 
-    def __init__(self, kind: str, image: Path) -> None:
+    def __init__(self, kind: str, image: str = "") -> None:
         self.kind, self._image, self._open = kind, image, list[Sandbox]()
 
     def new(self, env: dict[str, str] | None = None, **resources: Any) -> Sandbox:
-        folder = str(self._image) if self.kind == "image" else ""
-        box = new_sandbox("namespace", SandboxSpec(image=folder, env=env or {}, resources=Resources(**resources)))
-        return self.keep(box)
+        spec = SandboxSpec(image=self._image, env=env or {}, resources=Resources(**resources))
+        return self.keep(new_sandbox("docker" if self.kind == "docker" else "namespace", spec))
 
     def keep(self, box: Sandbox) -> Sandbox:
         self._open.append(box)
@@ -93,18 +70,31 @@ class Boxes:
             await box.close()
 
 
+IMAGES = {"host": None, "image": "image", "docker": "docker_image"}
+"""Kind -> the fixture that has its image."""
+
+
 @pytest.fixture(params=KINDS)
-def boxes(request: pytest.FixtureRequest, image: Path) -> Iterator[Boxes]:
+def boxes(request: pytest.FixtureRequest) -> Iterator[Boxes]:
     """For the contract: once with each kind."""
-    made = Boxes(request.param, image)
+    fixture = IMAGES[request.param]
+    made = Boxes(request.param, str(request.getfixturevalue(fixture)) if fixture else "")
+    yield made
+    aio.run(made.close())
+
+
+@pytest.fixture(params=["host", "image"])
+def walls(request: pytest.FixtureRequest, image: Path) -> Iterator[Boxes]:
+    """For what namespaces alone promise."""
+    made = Boxes(request.param, str(image) if request.param == "image" else "")
     yield made
     aio.run(made.close())
 
 
 @pytest.fixture
-def host(image: Path) -> Iterator[Boxes]:
+def host() -> Iterator[Boxes]:
     """For attacks that need the host's own programs, Python above all."""
-    made = Boxes("host", image)
+    made = Boxes("host")
     yield made
     aio.run(made.close())
 
@@ -178,7 +168,7 @@ async def launcher_pid() -> int:
 
 
 def init_of(box: Sandbox) -> int:
-    assert isinstance(box, namespace.NamespaceSandbox)
+    assert isinstance(box, namespace.NamespaceSandbox | DockerSandbox)
     return box._pid  # pyright: ignore[reportPrivateUsage]
 
 
@@ -252,6 +242,8 @@ async def test_a_daemon_does_not_hold_exec_up(boxes: Boxes) -> None:
     begin = time.monotonic()
     assert (await sh(box, "sleep 79 & echo done")).stdout == b"done\n"
     assert time.monotonic() - begin < 1.5
+    if boxes.kind == "docker":
+        return  # its exec alone takes as long
     begin = time.monotonic()
     assert (await sh(box, "(exec 0<&- 1>&- 2>&-; exec sleep 79) & echo done")).stdout == b"done\n"
     assert time.monotonic() - begin < namespace.LINGER_S, "it was given a descriptor of ours that it does not know"
@@ -262,7 +254,8 @@ async def test_environment_and_folder_are_fixed(boxes: Boxes) -> None:
     box = await boxes.start({"TASK": "t"})
     listed = await box.exec(["/usr/bin/env"], env={"CALL": "c"})
     assert dict(line.split("=", 1) for line in listed.stdout.decode().splitlines()) == {
-        **namespace.ENV,
+        **ENV,
+        **engines_own(boxes.kind),
         "TASK": "t",
         "CALL": "c",
     }
@@ -283,6 +276,11 @@ async def test_many_execs_at_once(boxes: Boxes) -> None:
     box = await boxes.start()
     results = await asyncio.gather(*(box.exec(["/bin/bash", "-c", f"echo {i}; exit {i}"]) for i in range(30)))
     assert results == [ExecResult(i, f"{i}\n".encode(), b"") for i in range(30)]
+
+
+def engines_own(kind: str) -> dict[str, str]:
+    """What Docker adds to every environment."""
+    return {"HOSTNAME": "termgym"} if kind == "docker" else {}
 
 
 # put, get
@@ -390,8 +388,8 @@ async def test_put_follows_no_link_into_the_kernel(boxes: Boxes) -> None:
 
 
 @case
-async def test_put_into_a_full_sandbox_is_an_error(boxes: Boxes) -> None:
-    box = await boxes.start(storage_mb=8)
+async def test_put_into_a_full_sandbox_is_an_error(walls: Boxes) -> None:
+    box = await walls.start(storage_mb=8)
     with pytest.raises(SandboxFileError, match=r"No space left|too large"):
         await box.put({"/app/x": File(b"x" * (9 * MIB))})
     await box.put({"/app/x": File(b"x")})
@@ -405,6 +403,13 @@ async def test_names_need_not_be_text(boxes: Boxes) -> None:
     await box.put({name: File(b"x")})
     assert await box.get(name) == b"x"
     assert (await sh(box, "cat /app/new*; exit 0")).stdout == b"x"
+    if boxes.kind == "docker":  # its API takes no other text than UTF-8
+        with pytest.raises(SandboxError, match="UTF-8"):
+            await box.exec(["/bin/cat", name])
+        await box.seal()
+        with pytest.raises(SandboxFileError, match="UTF-8"):
+            await box.get(name)
+        return
     assert (await box.exec(["/bin/cat", name])).stdout == b"x"
     await box.seal()
     assert await box.get(name) == b"x"
@@ -460,7 +465,8 @@ async def test_a_program_that_ends_at_once_leaves_nothing(boxes: Boxes) -> None:
             (await box.open_pty(["/bin/bash", "-c", ":"])).close()
         except SandboxError as error:
             assert "ended as soon as" in str(error)
-    assert len(os.listdir("/proc/self/fd")) == before
+    # Connections to an engine come and go.
+    assert abs(len(os.listdir("/proc/self/fd")) - before) <= (10 if boxes.kind == "docker" else 0)
     assert await out(box, "echo on") == "on\n"
 
 
@@ -501,22 +507,28 @@ def _link(path: Path) -> str:
         return ""
 
 
+def lost_of(kind: str) -> str:
+    """A file to be done away with: Docker makes its /etc/hosts anew."""
+    return "/etc/marker" if kind == "docker" else "/etc/hosts"
+
+
 @case
 async def test_forks_are_independent(boxes: Boxes) -> None:
     box = await boxes.start()
     await out(box, "echo 0 > x; echo 0 > gone; mkdir folder; echo 0 > folder/x; chmod 600 x; echo u > /usr/u")
-    await out(box, "rm /etc/hosts")
+    lost = lost_of(boxes.kind)
+    await out(box, f"rm {lost}")
     first, second = await boxes.fork(box, 2)
     await out(first, "echo 1 >> x; rm gone; rm -r folder; mkdir folder; echo 1 > folder/y; echo 1 > /usr/u")
-    seen = await out(second, "cat x gone folder/x /usr/u; stat -c '%a %u' x; ls /etc/hosts 2>&1 | wc -l")
-    assert seen == "0\n0\n0\nu\n600 0\n1\n"
+    seen = await out(second, f"cat x gone folder/x /usr/u; stat -c '%a %u' x; [ -e {lost} ] || echo lost")
+    assert seen == "0\n0\n0\nu\n600 0\nlost\n"
     assert (await box.get("/app/x"), await box.get("/usr/u")) == (b"0\n", b"u\n")
     grandchild = (await boxes.fork(first))[0]
     await first.close()
     await box.close()
     assert await out(grandchild, "cat x; ls; ls folder; cat /usr/u") == "0\n1\nfolder\nx\ny\n1\n"
     with pytest.raises(SandboxFileError):
-        await grandchild.get("/etc/hosts")
+        await grandchild.get(lost)
     # Both ancestors are closed by now, and still their files are below.
     judge = await boxes.verifier((await boxes.fork(grandchild))[0])
     assert await out(judge, "cat /app/x; ls /app/folder") == "0\n1\ny\n"
@@ -612,7 +624,7 @@ async def test_the_verifier_has_usr_even_if_the_agent_replaced_it(boxes: Boxes) 
         box,
         "mv /usr /u && L=$(echo /u/lib*/ld-*.so* /u/lib/*/ld-linux*) && ${L%% *} --library-path /u/lib:/u/lib/x86_64-linux-gnu:/u/lib/aarch64-linux-gnu /u/bin/ln -s /app /usr",
     )
-    assert (moved.returncode == 0) is (boxes.kind == "image"), "a part of the host's root is a mount, and stays"
+    assert (moved.returncode == 0) is (boxes.kind != "host"), "a part of the host's root is a mount, and stays"
     assert await out(await boxes.verifier(box), "ls /usr/bin/ls /bin/ls") == "/bin/ls\n/usr/bin/ls\n"
 
 
@@ -645,12 +657,13 @@ async def test_the_verifier_sees_what_the_agent_did_and_did_away_with(boxes: Box
     await box.put({"/app/gone": File(b""), "/data/old/x": File(b"x")})
     await out(box, "rm gone; rm -r /data/old; mkdir /data/old; echo new > /data/old/y")
     await out(box, "echo made > made; chmod 640 made" + ("; chown 7:8 made" if ROOT else ""))
-    await out(box, "rm /etc/hosts; echo agent > /etc/motd; ln -s made link; echo h > h1; ln h1 h2; touch /usr/agents")
+    lost = lost_of(boxes.kind)
+    await out(box, f"rm {lost}; echo agent > /etc/motd; ln -s made link; echo h > h1; ln h1 h2; touch /usr/agents")
     judge = await boxes.verifier(box)
     assert await out(judge, "ls /app; ls /data/old; cat /app/link /etc/motd; stat -c '%a %u' /app/made") == (
         "h1\nh2\nlink\nmade\ny\nmade\nagent\n" + ("640 7\n" if ROOT else "640 0\n")
     )
-    assert (await sh(judge, "[ -e /etc/hosts ] || [ -e /usr/agents ]")).returncode == 1
+    assert (await sh(judge, f"[ -e {lost} ] || [ -e /usr/agents ]")).returncode == 1
     await out(judge, "echo spoilt > /app/h2; rm /app/h1")
     assert (await box.get("/app/h1"), await box.get("/app/h2")) == (b"h\n", b"h\n"), "judging changes nothing"
     assert await out(await boxes.verifier(box), "cat /app/h1") == "h\n"
@@ -660,7 +673,7 @@ async def test_the_verifier_sees_what_the_agent_did_and_did_away_with(boxes: Box
 async def test_the_verifiers_environment(boxes: Boxes) -> None:
     judge = await boxes.verifier(await boxes.start())
     listed = dict(line.split("=", 1) for line in (await judge.exec(["/usr/bin/env"])).stdout.decode().splitlines())
-    assert listed == namespace.VERIFIER_ENV
+    assert listed == VERIFIER_ENV | engines_own(boxes.kind)
     assert await out(judge, "pwd; stat -c %a /tests") == "/tests\n700\n"
 
 
@@ -1010,8 +1023,8 @@ async def test_cpu_is_bounded(host: Boxes) -> None:
 
 
 @case
-async def test_disk_is_bounded_and_usable_again(boxes: Boxes) -> None:
-    box = await boxes.start(storage_mb=16, inodes=600)
+async def test_disk_is_bounded_and_usable_again(walls: Boxes) -> None:
+    box = await walls.start(storage_mb=16, inodes=600)
     for path in ("/app/f", "/usr/f", "/dev/shm/f", "/tmp/f", "/root/f"):
         result = await sh(box, f"for i in 1 2 3; do head -c 7M /dev/zero > {path}$i; done")
         assert result.returncode and b"No space left" in result.stderr, path
@@ -1123,9 +1136,9 @@ async def test_of_the_hosts_files_only_usr_shows(host: Boxes) -> None:
 
 
 @case
-async def test_no_path_or_process_of_the_host_shows_in_proc(boxes: Boxes) -> None:
-    box = await boxes.start()
-    judge = await boxes.verifier((await boxes.fork(await boxes.start()))[0])
+async def test_no_path_or_process_of_the_host_shows_in_proc(walls: Boxes) -> None:
+    box = await walls.start()
+    judge = await walls.verifier((await walls.fork(await walls.start()))[0])
     for each in (box, judge):
         pids = (await out(each, "cd /proc; echo [0-9]*")).split()
         assert len(pids) <= 3 and "1" in pids
@@ -1160,7 +1173,7 @@ async def test_no_program_has_a_descriptor_too_many(boxes: Boxes) -> None:
         fds = [line.split(maxsplit=1) for line in listed.splitlines()]
         assert {number for number, _ in fds} == {"0", "1", "2"}, fds
         assert all(name.startswith(("pipe:", "/memfd:stdin", "/dev/pts/0")) for _, name in fds), fds
-        if ROOT:  # the first process itself: one socket, and none of the launcher's
+        if ROOT and boxes.kind != "docker":  # the first process itself: one socket, and none of the launcher's
             names = [_link(path) for path in Path(f"/proc/{init_of(each)}/fd").iterdir()]
             assert len([name for name in names if name.startswith("socket:")]) in ((0, 1) if each is box else (1,)), (
                 names
@@ -1333,7 +1346,7 @@ async def test_nothing_carries_over_from_one_to_the_next(host: Boxes) -> None:
 
 @case
 async def test_what_an_image_shows(image: Path) -> None:
-    boxes = Boxes("image", image)
+    boxes = Boxes("image", str(image))
     try:
         box = await boxes.start()
         assert await out(box, "cat /etc/marker /etc/hostname; ls /home 2>&1 | wc -l") == "of the image\ntermgym\n1\n"
@@ -1362,9 +1375,9 @@ async def test_who_fills_its_memory_to_death_is_judged_all_the_same(host: Boxes)
 
 
 @case
-async def test_put_and_get_have_the_rights_of_an_owner_only(boxes: Boxes) -> None:
+async def test_put_and_get_have_the_rights_of_an_owner_only(walls: Boxes) -> None:
     """Root inside reads what it forbids itself; from outside, only what its mode allows its owner."""
-    box = await boxes.start()
+    box = await walls.start()
     await out(box, "echo x > x; chmod 000 x")
     with pytest.raises(SandboxFileError, match="Permission"):
         await box.get("/app/x")

@@ -10,15 +10,15 @@ import struct
 NAME = "termgym-init"
 _ADDRESS = 0x400000
 _HEADERS = 64 + 56
-_CODE = {  # again: ppoll(NULL, 0, NULL, NULL); goto again
+CODE = {  # again: ppoll(NULL, 0, NULL, NULL); goto again
     "x86_64": (62, bytes.fromhex("31ff 31f6 31d2 4531d2 b80f010000 0f05 ebee")),
     "aarch64": (183, struct.pack("<7I", *range(0xD2800000, 0xD2800004), 0xD2800928, 0xD4000001, 0x17FFFFFA)),
 }
 
 
-def program(machine: str = os.uname().machine) -> bytes:
-    """The executable: elf(5)'s header, one segment to load, the code."""
-    number, code = _CODE[machine]
+def program(codes: dict[str, tuple[int, bytes]] = CODE, machine: str = os.uname().machine) -> bytes:
+    """The executable of a machine's code: elf(5)'s header, one segment to load, the code."""
+    number, code = codes[machine]
     size = _HEADERS + len(code)
     ident = b"\x7fELF\2\1\1".ljust(16, b"\0")
     header = struct.pack("<16sHHIQQQI6H", ident, 2, number, 1, _ADDRESS + _HEADERS, 64, 0, 0, 64, 56, 1, 0, 0, 0)

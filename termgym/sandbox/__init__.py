@@ -17,6 +17,19 @@ from termgym.task import File, Resources
 MIB = 1 << 20
 MAX_FILE_BYTES = 100 * MIB
 
+ENV = {
+    "HOME": "/root",
+    "LANG": "C.UTF-8",
+    "LOGNAME": "root",
+    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "SHELL": "/bin/bash",
+    "TERM": "xterm-256color",
+    "USER": "root",
+}
+"""What every program inside starts with; nothing of the host's environment is passed on."""
+
+VERIFIER_ENV = {**ENV, "HOME": "/tests", "PYTHONSAFEPATH": "1", "PYTHONNOUSERSITE": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+
 
 @dataclass(frozen=True, slots=True)
 class SandboxSpec:
@@ -28,6 +41,10 @@ class SandboxSpec:
     """The folder that programs start in; made if missing."""
     env: Mapping[str, str] = field(default_factory=dict[str, str])
     """Environment variables on top of the usual ones."""
+    user: str = ""
+    """Who programs run as, in the form of Docker's USER; empty for whom the image says, else root."""
+    network: str = "none"
+    """"none", a loopback of its own; or "public", the world, where the kind of sandbox can."""
     resources: Resources = field(default_factory=Resources)
 
 
@@ -115,7 +132,7 @@ class Sandbox(Protocol):
         """Kill every process inside and wait until all are gone; the files stay."""
         ...
 
-    async def fork(self, count: int = 1) -> "list[Sandbox]":
+    async def fork(self, count: int = 1) -> "Sequence[Sandbox]":
         """Seal, and return `count` started sandboxes whose files are as these, each free to change its own."""
         ...
 

@@ -17,7 +17,6 @@ import os
 import select
 import signal
 import socket
-import stat
 import struct
 import termios
 from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
@@ -26,10 +25,11 @@ from typing import Any
 
 from termgym import aio
 from termgym.channel import Capture, ProgramError
-from termgym.errors import SandboxDied, SandboxError, SandboxFileError
+from termgym.errors import SandboxDied, SandboxError
 from termgym.launcher import linux
 from termgym.launcher_client import Launcher, launcher
-from termgym.sandbox import MAX_FILE_BYTES, MIB, ExecResult, Pty, SandboxSpec
+from termgym.root import Root
+from termgym.sandbox import ENV, MAX_FILE_BYTES, MIB, VERIFIER_ENV, ExecResult, Pty, SandboxSpec
 from termgym.service import Service
 from termgym.task import File
 
@@ -39,19 +39,6 @@ REST_S = 0.01
 LINGER_S = 0.2
 PF_EXITING = 0x4
 _TIOCGSID, _TIOCGPTPEER = 0x5429, 0x5441
-
-ENV = {
-    "HOME": "/root",
-    "LANG": "C.UTF-8",
-    "LOGNAME": "root",
-    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-    "SHELL": "/bin/bash",
-    "TERM": "xterm-256color",
-    "USER": "root",
-}
-"""What every program inside starts with; nothing of the host's environment is passed on."""
-
-VERIFIER_ENV = {**ENV, "HOME": "/tests", "PYTHONSAFEPATH": "1", "PYTHONNOUSERSITE": "1", "PYTHONDONTWRITEBYTECODE": "1"}
 
 
 def new(spec: SandboxSpec) -> "NamespaceSandbox":
@@ -66,7 +53,8 @@ class NamespaceSandbox:
         self.spec = spec
         self._parent, self._verify = parent, verify
         self._number = self._pid = 0
-        self._pidfd = self._root = self._proc = -1
+        self._pidfd = -1
+        self._root: Root | None = None
         self._launcher: Launcher | None = None
         self._service: Service | None = None
         self._resting: Service | None = None
@@ -104,8 +92,7 @@ class NamespaceSandbox:
         message, fds = await self._service.begun()
         if "error" in message:
             raise SandboxError(f"the sandbox could not start: {message['error']}")
-        (self._root,) = fds
-        self._proc = os.stat("proc", dir_fd=self._root).st_dev
+        self._root = Root(*fds, nodev=True)
 
     def _request(self) -> dict[str, Any]:
         resources = self.spec.resources
@@ -251,84 +238,25 @@ class NamespaceSandbox:
 
     async def put(self, files: Mapping[str, File]) -> None:
         """See `Sandbox.put`."""
-        folders: dict[str, int] = {}
-        with self._as_root():
-            try:
-                for path, file in files.items():
-                    try:
-                        self._write(path, file, folders)
-                    except OSError as error:
-                        raise SandboxFileError(f"cannot put {path} into the sandbox: {error.strerror}") from error
-            finally:
-                for fd in folders.values():
-                    os.close(fd)
-
-    def _write(self, path: str, file: File, folders: dict[str, int]) -> None:
-        parent, name = os.path.split(path)
-        if parent not in folders:
-            folders[parent] = self._folder(parent)
-        try:  # one that was not there is a regular one, without a look
-            fd = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=folders[parent])
-        except FileExistsError:
-            fd = self._open(path, os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW)
-        try:
-            rest = memoryview(file.content)
-            while rest:
-                rest = rest[os.write(fd, rest) :]
-            os.fchmod(fd, file.mode)
-            os.utime(fd, (file.mtime, file.mtime))
-        finally:
-            os.close(fd)
-
-    def _open(self, path: str, flags: int) -> int:
-        """Open a regular file, and none in /proc: by the rules there, writes count as the host's own root's."""
-        fd = linux.openat2(self._root, path, flags | os.O_NONBLOCK | os.O_NOCTTY, cross=True)
-        status = os.fstat(fd)
-        if not stat.S_ISREG(status.st_mode) or status.st_dev == self._proc:
-            os.close(fd)
-            raise SandboxFileError(f"{path} in the sandbox is not a regular file")
-        return fd
-
-    def _folder(self, path: str) -> int:
-        """A descriptor of a folder, made if it is missing."""
-        flags = os.O_PATH | os.O_DIRECTORY
-        with contextlib.suppress(FileNotFoundError):
-            return linux.openat2(self._root, path, flags, cross=True)
-        parent, name = os.path.split(path)
-        above = self._folder(parent)
-        try:
-            os.mkdir(name, 0o755, dir_fd=above)
-        finally:
-            os.close(above)
-        return linux.openat2(self._root, path, flags, cross=True)
+        with self._as_root() as root:
+            root.put(files)
 
     async def get(self, path: str, max_bytes: int = MAX_FILE_BYTES) -> bytes:
         """See `Sandbox.get`."""
-        with self._as_root():
-            try:
-                fd = self._open(path, os.O_RDONLY)
-            except OSError as error:
-                raise SandboxFileError(f"cannot get {path} from the sandbox: {error.strerror}") from error
-            try:
-                data = _read(fd, max_bytes + 1)
-            finally:
-                os.close(fd)
-        if len(data) > max_bytes:
-            raise SandboxFileError(f"{path} in the sandbox is larger than {max_bytes} bytes")
-        return data
+        with self._as_root() as root:
+            return root.get(path, max_bytes)
 
     @contextlib.contextmanager
-    def _as_root(self) -> Generator[None]:
+    def _as_root(self) -> Generator[Root]:
         """Touch files as root inside does: with its ids outside, so that no more is possible than to the agent."""
-        if self._root < 0:
+        if self._root is None or self._launcher is None:
             raise SandboxDied("the sandbox is not started, or closed")
-        assert self._launcher is not None
         if os.geteuid() != 0:
-            yield
+            yield self._root
             return
         uid, gid = linux.set_fsid(self._launcher.owner, self._launcher.owner)
         try:
-            yield
+            yield self._root
         finally:
             linux.set_fsid(uid, gid)
 
@@ -383,7 +311,7 @@ class NamespaceSandbox:
         return verifier
 
     async def _seal_to_fork(self) -> None:
-        if self._root < 0:
+        if self._root is None:
             raise SandboxDied("the sandbox is not started, or closed")
         await self.seal()
 
@@ -392,9 +320,9 @@ class NamespaceSandbox:
         await aio.to_the_end(self._close())
 
     async def _close(self) -> None:
-        if self._root >= 0:
-            os.close(self._root)
-            self._root = -1
+        if self._root is not None:
+            self._root.close()
+            self._root = None
         try:
             await self.seal()
         finally:
@@ -403,13 +331,6 @@ class NamespaceSandbox:
             with contextlib.suppress(SandboxDied):
                 self._launcher.channel.send({"op": "close", "box": self._number})
             self._number = 0
-
-
-def _read(fd: int, limit: int) -> bytes:
-    data = bytearray()
-    while len(data) < limit and (chunk := os.read(fd, min(1 << 20, limit - len(data)))):
-        data += chunk
-    return bytes(data)
 
 
 def _is_ending(pid: int) -> bool:
