@@ -341,12 +341,13 @@ async def main():
         for number in range(5):
             await terminal.mark()
             settled = await terminal.type(f"echo n$(({number} + 10))\\n", 5)
-            assert settled is Settled.IDLE and f"n{number + 10}" in (await terminal.view()), (settled, (await terminal.view()))
+            view = await terminal.view()
+            assert settled is Settled.IDLE and f"n{number + 10}" in view, (settled, view)
         await terminal.resize(20, 70)
         time.sleep(0.5)
         await terminal.mark()
         await terminal.type("stty size\\n", 5)
-        assert "20 70" in (await terminal.view()), (await terminal.view())
+        assert "20 70" in (view := await terminal.view()), view
         await terminal.type("exit\\n", 5)
         assert terminal.exited
         terminal.close()
@@ -415,7 +416,7 @@ async def test_no_output_is_missed(debian: str) -> None:
         for number in range(150):
             await terminal.mark()
             assert await terminal.type(f"echo n$(({number} * 7))\n", 10) is Settled.PROMPT
-            assert f"\nn{number * 7}\n" in (await terminal.view())
+            assert f"\nn{number * 7}\n" in await terminal.view()
         terminal.close()
 
 
