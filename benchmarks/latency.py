@@ -6,7 +6,9 @@ Compare rows with each other rather than with those of another machine.
 
 import json
 import os
+import shutil
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -14,6 +16,7 @@ from dataclasses import replace
 
 import gymnasium as gym
 import report
+from libtmux import Server
 from naive_docker import Container, Unavailable, require
 from plain_bash import ENV, PlainBash
 from report import Row, Samples
@@ -90,7 +93,7 @@ def cold(samples: Samples) -> None:
                 await sandbox.start()
             terminal = await Terminal.open(sandbox)
             await terminal.ready(10.0)
-        assert terminal.screen().text.rstrip().endswith(("#", "$"))
+        assert (await terminal.screen()).text.rstrip().endswith(("#", "$"))
         terminal.close()
         await sandbox.close()
 
@@ -114,6 +117,30 @@ def steps(samples: Samples, env: gym.Env[str, str]) -> None:
         assert info["settled"] == ["prompt"] and "\nhi\n" in observation, (info, observation)
     with samples.time("close"):
         env.close()
+
+
+def in_tmux(samples: Samples, env: gym.Env[str, str]) -> None:
+    """Steps with a real tmux as the terminal."""
+    env.reset()
+    for _ in range(STEPS):
+        with samples.time("step tmux"):
+            observation, *_ = env.step(action("echo hi\n"))
+        assert "\nhi\n" in observation, observation
+    env.close()
+
+
+def by_libtmux(samples: Samples) -> None:
+    """The same by libtmux, which starts a tmux for each call: typed, then looked for until it shows."""
+    with tempfile.TemporaryDirectory() as folder:
+        server = Server(socket_path=f"{folder}/s", config_file="/dev/null")
+        pane = server.new_session(x=160, y=40, window_command="bash --norc").active_pane
+        assert pane is not None
+        for number in range(STEPS // 4):
+            with samples.time("libtmux turn"):
+                pane.send_keys(f"echo h''i{number}")
+                while f"hi{number}" not in pane.capture_pane():
+                    pass
+        server.kill()
 
 
 def verify(samples: Samples) -> None:
@@ -203,6 +230,8 @@ ROWS = (
     Row("docker cold", "naive: container and tmux, to the first prompt", "reset"),
     Row("bash echo", "plain bash, echo hi, to the next prompt"),
     Row("step", "env.step, echo hi", "bash echo"),
+    Row("step tmux", 'env.step, echo hi, terminal="tmux"', "step"),
+    Row("libtmux turn", "naive: libtmux, echo hi, capture_pane until it shows", "step tmux"),
     Row("bash /bin/echo", "plain bash, /bin/echo hi, to the next prompt"),
     Row("step /bin/echo", "env.step, /bin/echo hi", "bash /bin/echo"),
     Row("docker turn 0.1", "naive: turn, echo hi, duration 0.1", "step"),
@@ -234,12 +263,16 @@ def measure(rounds: int, image: str) -> tuple[Samples, str]:
         aio.run(launcher_client.close_launcher())
     env = gym.make("Terminal-v0", task=TASK)
     once = gym.make("Terminal-v0", task=TASK, confirm=False)
+    tmux = gym.make("Terminal-v0", task=TASK, terminal="tmux") if shutil.which("tmux") else None
     for number in range(-2, rounds):
         into = samples if number >= 0 else warm_up
         plain_bash(into)
         interpreter(into)
         cold(into)
         steps(into, env)
+        if tmux:
+            in_tmux(into, tmux)
+            by_libtmux(into)
         verify(into)
         episode(into, once)
         if not no_docker and number % 10 == 0:

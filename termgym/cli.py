@@ -1,4 +1,4 @@
-"""The command line: list, show, play, eval, replay, doctor, demo.
+"""The command line: list, show, play, attach, eval, replay, doctor, demo.
 
 Exit status: 0 fine, 1 something did not come out as it should, 2 wrong usage or an unknown name, 3 this host cannot run
 the sandbox, 130 interrupted. Imports are inside the commands, so that `--help` and errors come at once.
@@ -143,6 +143,29 @@ def play(name: Name, seed: Seed = 0, level: Level = None) -> None:
         raise typer.Exit(FAILED)
 
 
+@app.command(epilog="Example: termgym attach --read-only")
+def attach(
+    name: Annotated[
+        str | None, typer.Argument(help="A live episode's name or task.", show_default="the only one")
+    ] = None,
+    read_only: Annotated[bool, typer.Option("--read-only", "-r", help="Look, and type nothing.")] = False,
+    list_them: Annotated[bool, typer.Option("--list", help="List the live episodes.")] = False,
+) -> None:
+    """Join a live episode whose terminal is tmux, in this terminal: see its screen, and type.
+
+    C-] leaves; the episode goes on.
+    """
+    from termgym import attach as door
+
+    if list_them:
+        _console().print(door.table(door.live()))
+        return
+    episode = door.find(name)
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        _stop(WRONG_USAGE, "attach needs a terminal: standard input or output is none")
+    door.attach(episode, read_only=read_only)
+
+
 @app.command("eval", epilog="Example: termgym eval --policy oracle --task files/rename-by-date --n 20 --attempts 4")
 def evaluate(
     policy: Annotated[str, typer.Option(help="Who acts: oracle, idle, random, scripted, human.", show_default=False)],
@@ -159,6 +182,7 @@ def evaluate(
         list[str] | None, typer.Option(metavar="KEY=VALUE", help="For the policy; JSON or text; may be repeated.")
     ] = None,
     sandbox: Annotated[str, typer.Option(help="The kind of sandbox.")] = "namespace",
+    terminal: Annotated[str, typer.Option(help="pty; or tmux: a real one, to attach to.")] = "pty",
     wait: Annotated[
         str, typer.Option(help="settle: until the terminal has settled; duration: as long as asked.")
     ] = "settle",
@@ -175,15 +199,18 @@ def evaluate(
     from termgym.evaluation import Evaluation
     from termgym.plan import Plan
     from termgym.policy import find_policy
+    from termgym.terminal import KINDS
 
     if wait not in ("settle", "duration"):
         raise UnknownName("wait", wait, ("settle", "duration"))
+    if terminal not in KINDS:
+        raise UnknownName("terminal", terminal, KINDS)
     options = dict(map(_option, option or []))
     find_policy(policy, **options)
     plan = Plan.of(policy, task, level=level, episodes=n, attempts=attempts, seed=seed, options=options)
     run = Evaluation(out or Path("runs", f"{datetime.now():%Y%m%d-%H%M%S}-{policy}"))
     try:
-        _run(run, plan, concurrency, EpisodeConfig(sandbox=sandbox, wait=wait))
+        _run(run, plan, concurrency, EpisodeConfig(sandbox=sandbox, terminal=terminal, wait=wait))
     finally:
         _report(run, as_json)
     if run.surprises:

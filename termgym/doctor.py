@@ -18,6 +18,7 @@ from termgym.launcher_client import launcher
 from termgym.sandbox import SandboxSpec, close_shared, new_sandbox, sandbox_kinds
 from termgym.source import missing
 from termgym.terminal import Settled, Terminal
+from termgym.tmux.server import check
 
 OLDEST_KERNEL = (5, 12)
 DESCRIPTORS_EACH = 7
@@ -51,7 +52,7 @@ async def examine() -> list[Finding]:
         found = [_kernel()]
         for kind in sandbox_kinds():
             found += await _sandbox(kind)
-        found += [*await _launcher(), _xattrs(), _descriptors(), *_programs()]
+        found += [*await _launcher(), _tmux(), _xattrs(), _descriptors(), *_programs()]
         return found
     finally:
         with suppress(SandboxUnavailable):  # one that never started
@@ -142,6 +143,14 @@ async def _launcher() -> list[Finding]:
     held = f"cgroups bound {', '.join(found.cgroups) or 'nothing'}; {', '.join(bare)}: per-process limits or none"
     advice = "To bound whole sandboxes, run where a cgroup may be written: as root, or with Delegate=yes under systemd."
     return [users, Finding("limits", "note", held, advice)]
+
+
+def _tmux() -> Finding:
+    """Whether there can be a terminal of that kind."""
+    try:
+        return Finding("terminal tmux", "ok", f'{check()}: terminal="tmux" works')
+    except SandboxUnavailable as error:
+        return Finding("terminal tmux", "note", "missing, or too old", str(error))
 
 
 def _xattrs() -> Finding:

@@ -36,6 +36,7 @@ class EpisodeConfig:
     """How episodes are run: what does not belong to the task."""
 
     sandbox: str = "namespace"
+    terminal: str = "pty"
     rows: int = ROWS
     cols: int = COLS
     wait: str = "settle"
@@ -171,7 +172,7 @@ class Episode:
     def _order(self) -> Order:
         task, config = self.task, self.config
         spec = SandboxSpec(task.image, task.workdir, task.env, resources=task.resources)
-        return Order(spec, config.sandbox, not _shapes_shell(task), config.rows, config.cols)
+        return Order(spec, config.sandbox, not _shapes_shell(task), config.rows, config.cols, config.terminal)
 
     async def _lay_out(self) -> str:
         await self.sandbox.put(self.task.files)
@@ -181,11 +182,14 @@ class Episode:
                 shown = (result.stdout + result.stderr)[-2000:].decode(errors="replace")
                 raise TaskError(f"the set-up script of {self.task.id} failed with {result.returncode}: {shown}")
         if self._warm and not self._warm.terminal:
-            terminal = await open_shell(self.sandbox, self.config.rows, self.config.cols)
+            config = self.config
+            terminal = await open_shell(self.sandbox, config.rows, config.cols, kind=config.terminal)
             self._warm = Warm(self.sandbox, terminal)
         if self.limits.wall_s:
             self._deadline = time.monotonic() + self.limits.wall_s
-        return first_prompt(self.task.instruction, self.terminal.screen().text)
+        await self.terminal.name(self.task.id)
+        await self.terminal.mark()
+        return first_prompt(self.task.instruction, (await self.terminal.screen()).text)
 
     @property
     def sandbox(self) -> Sandbox:
@@ -209,7 +213,7 @@ class Episode:
         """Take one parsed action: type its commands, each until it has settled, and look."""
         with self.timings.phase("step"):
             self.turns += 1
-            self.terminal.mark()
+            await self.terminal.mark()
             settled = await self.type(_commands(parsed))
             if self.terminal.exited and not self.sandbox.alive:
                 raise SandboxDied("the sandbox ended in the middle of the episode, and not by what ran inside")
@@ -218,7 +222,7 @@ class Episode:
             if parsed.action is not None:  # a reply that could not be read takes nothing back
                 self._claimed = claims
             self.reason = self._ending(done=claims and not asks)
-            return Turn(self._observe(parsed, asks), parsed, settled, self.reason is not None)
+            return Turn(await self._observe(parsed, asks), parsed, settled, self.reason is not None)
 
     async def type(self, commands: Iterable[Command]) -> tuple[Settled, ...]:
         """Type commands, each until it has settled or its time is up: why each wait ended. Part of `take`."""
@@ -250,9 +254,11 @@ class Episode:
             return Outcome.OUT_OF_TURNS
         return None
 
-    def _observe(self, parsed: Parsed, asks: bool) -> str:
+    async def _observe(self, parsed: Parsed, asks: bool) -> str:
         """Terminus 2 shows the whole screen, not the new output, when it asks whether the task is done."""
-        shown = self.terminal.screen().text if asks else self.terminal.view()
+        shown = await self.terminal.view()
+        if asks:
+            shown = (await self.terminal.screen()).text
         return next_prompt(parsed, shown, confirm=asks)
 
     async def finish(self) -> tuple[Outcome, Verdict]:

@@ -66,7 +66,7 @@ class Launcher:
 
 _alive: "weakref.WeakSet[Launcher]" = weakref.WeakSet()
 _inherited: list[Launcher] = []
-_ended: list[int] = []
+ended: list[int] = []
 """Processes whose loop went without closing them: they end by themselves, and are to be reaped."""
 
 
@@ -108,7 +108,7 @@ def _forget_launchers() -> None:
         if not one.channel.closed.is_set():
             os.close(one.channel.sock.detach())  # or else it would outlive the parent by us
     _inherited.extend(_alive)
-    _ended.clear()
+    ended.clear()
 
 
 os.register_at_fork(after_in_child=_forget_launchers)
@@ -118,7 +118,7 @@ async def _start(former: "asyncio.Task[Launcher] | None" = None) -> Launcher:
     if former is not None and not former.cancelled() and former.exception() is None:
         await _reap(former.result().pid)  # killed: unless it is gone, the next one takes its cgroups for in use
     _raise_descriptor_limit()
-    _reap_ended()
+    reap_ended()
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with theirs:
         pid = _spawn(theirs.fileno())
@@ -132,7 +132,7 @@ async def _start(former: "asyncio.Task[Launcher] | None" = None) -> Launcher:
             raise SandboxUnavailable(explain(answer["error"]))
         raise SandboxError("the launcher was killed, or hung, before it was ready")
     started = Launcher(pid, channel, answer)
-    weakref.finalize(started, _ended.append, pid)
+    weakref.finalize(started, ended.append, pid)
     return started
 
 
@@ -157,13 +157,14 @@ async def _reap(pid: int) -> None:
             await asyncio.sleep(0.002)
 
 
-def _reap_ended() -> None:
+def reap_ended() -> None:
+    """Take the ends of processes in `ended` that have come to theirs."""
     running: list[int] = []
     with contextlib.suppress(IndexError):  # other threads take from the same list
-        while pid := _ended.pop():
+        while pid := ended.pop():
             with contextlib.suppress(ChildProcessError):
                 running += [pid] if os.waitpid(pid, os.WNOHANG)[0] == 0 else []
-    _ended.extend(running)
+    ended.extend(running)
 
 
 async def first(future: "asyncio.Future[T]", channel: Channel, otherwise: T) -> T:

@@ -37,13 +37,16 @@ class Order:
     shell: bool = True
     rows: int = ROWS
     cols: int = COLS
+    terminal: str = "pty"
 
     @property
     def key(self) -> Hashable:
         """Equal for orders that the same warm sandbox can fill."""
         spec = self.spec
         made = (self.kind, spec.image, spec.resources)
-        return (*made, spec.workdir, frozenset(spec.env.items()), self.rows, self.cols) if self.shell else made
+        if not self.shell:
+            return made
+        return (*made, spec.workdir, frozenset(spec.env.items()), self.rows, self.cols, self.terminal)
 
 
 class Warm(NamedTuple):
@@ -68,19 +71,21 @@ async def make(order: Order) -> Warm:
     try:
         await sandbox.start()
         if order.shell:
-            terminal = await open_shell(sandbox, order.rows, order.cols)
+            terminal = await open_shell(sandbox, order.rows, order.cols, kind=order.terminal)
     except BaseException:
         await sandbox.close()
         raise
     return Warm(sandbox, terminal)
 
 
-async def open_shell(sandbox: Sandbox, rows: int, cols: int, argv: Sequence[str] = SHELL) -> Terminal:
+async def open_shell(
+    sandbox: Sandbox, rows: int, cols: int, argv: Sequence[str] = SHELL, kind: str = "pty"
+) -> Terminal:
     """A shell on a terminal in a sandbox, at its prompt if it comes to one.
 
     Whatever the shell reads as it starts may keep it from its prompt; the screen then shows what it does instead.
     """
-    terminal = await Terminal.open(sandbox, argv=argv, rows=rows, cols=cols)
+    terminal = await Terminal.open(sandbox, argv=argv, rows=rows, cols=cols, kind=kind)
     try:
         await terminal.ready(PROMPT_TIMEOUT_S)
     except BaseException:

@@ -35,7 +35,7 @@ def render(terminal: Terminal, mode: str) -> str | NDArray[np.uint8] | None:
         DependencyNotInstalled: "rgb_array" needs Pillow.
     """
     if mode == "ansi":
-        return terminal.screen().text
+        return terminal.emulator.screen().text
     if mode == "rgb_array":
         return picture(terminal)
     show(terminal)
@@ -52,7 +52,7 @@ def show(terminal: Terminal) -> None:
         # In one write, each line over the old one and no screen cleared, so nothing flickers; ?7 is wrapping.
         text = "\x1b[?7l\x1b[H" + "\x1b[K\r\n".join(lines) + "\x1b[J\x1b[?7h"
     else:
-        text = terminal.screen().text + "\n"
+        text = terminal.emulator.screen().text + "\n"
     encoding = sys.stdout.encoding or "utf-8"
     sys.stdout.write(text.encode(encoding, "replace").decode(encoding))
     sys.stdout.flush()

@@ -117,7 +117,8 @@ async def _run(
     record.first = await episode.reset()
     conversation = [Message("user", record.first)]
     with ExitStack() as stack:
-        recording = stack.enter_context(Cast(cast, episode.terminal.screen(), episode.task.id)) if cast else None
+        shown = episode.terminal.emulator.screen()
+        recording = stack.enter_context(Cast(cast, shown, episode.task.id)) if cast else None
         if recording:
             episode.terminal.on_output = recording.printed
         while episode.reason is None:

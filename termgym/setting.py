@@ -10,6 +10,7 @@ from termgym.sandbox import sandbox_kinds
 from termgym.source import TaskSource, Wanted
 from termgym.task import Limits, Task
 from termgym.terminal import COLS, ROWS
+from termgym.terminal import KINDS as TERMINALS
 from termgym.verifier import Verdict
 
 LIMITS = ("turns", "wall_s", "command_s", "tokens", "verifier_s")
@@ -47,7 +48,7 @@ class Setting:
             level: The families' difficulty, from 1; None draws one.
             seed: The families' seed, for the same task in every episode; None draws one, from `reset`'s seed.
             sandbox: The kind of sandbox: "namespace".
-            terminal: The kind of terminal: "pty".
+            terminal: The kind of terminal: "pty", or "tmux" for a real tmux, as Terminus 2 has it.
             rows: Lines of the terminal.
             cols: Columns of the terminal.
             wait: "settle", where a command's duration is the longest wait, or "duration", Terminus 2's timing.
@@ -61,14 +62,14 @@ class Setting:
         """
         for kind, name, known in (
             ("sandbox", sandbox, sandbox_kinds()),
-            ("terminal", terminal, ["pty"]),
+            ("terminal", terminal, TERMINALS),
             ("wait", wait, ["settle", "duration"]),
             ("reward", reward, ["binary", "dense"]),
             *(("limit", limit, LIMITS) for limit in limits or {}),
         ):
             if name not in known:
                 raise UnknownName(kind, str(name), known)
-        config = EpisodeConfig(sandbox, rows, cols, wait, confirm)
+        config = EpisodeConfig(sandbox, terminal, rows, cols, wait, confirm)
         return cls(TaskSource(task, level, seed), config, reward, dict(limits or {}))
 
     def limits_of(self, task: Task) -> Limits:

@@ -39,8 +39,9 @@ class Snapshot:
     def __init__(self, episode: Episode) -> None:
         """Use `take`."""
         self._episode = episode.task, episode.config, episode.limits, episode.pool
+        self._kind = episode.config.terminal
         self._progress, self._typed = episode.progress, tuple(episode.typed)
-        self._screen, self._dump = episode.terminal.screen(), episode.terminal.emulator.dump()
+        self._screen, self._dump = episode.terminal.emulator.screen(), episode.terminal.emulator.dump()
         self._origin = episode.origin.held() if isinstance(episode.origin, Snapshot) else None
         self._sandbox: Sandbox | None = None
         self._shell, self._carried = "", Carried.REPLAYED
@@ -61,12 +62,14 @@ class Snapshot:
         (sandbox,) = await self._sandbox.fork(1)
         try:
             argv, size = ("/bin/bash", "--rcfile", self._shell), (self._screen.rows, self._screen.cols)
-            terminal = await open_shell(sandbox, *size, argv)
+            terminal = await open_shell(sandbox, *size, argv, self._kind)
         except BaseException:
             await sandbox.close()
             raise
         if self._carried is Carried.SHELL:
             terminal.show(self._dump)
+        await terminal.name(self._episode[0].id)
+        await terminal.mark()
         episode = Episode(*self._episode)
         episode.go_on(self._progress, Warm(sandbox, terminal))
         episode.origin, episode.carried = self.held(), self._carried
@@ -84,7 +87,7 @@ class Snapshot:
             await episode.close()
             raise
         episode.go_on(self._progress)
-        episode.carried = Carried.REPLAYED if episode.terminal.screen() == self._screen else Carried.DIVERGED
+        episode.carried = Carried.REPLAYED if episode.terminal.emulator.screen() == self._screen else Carried.DIVERGED
         return episode
 
     async def seal(self, episode: Episode, state: str, carried: Carried) -> None:

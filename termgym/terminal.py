@@ -15,15 +15,16 @@ from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from pathlib import Path
 
-from termgym.errors import SandboxDied
-from termgym.keys import encode
+from termgym.console import COLS, ROWS, Console, OwnConsole
+from termgym.errors import SandboxDied, UnknownName
 from termgym.launcher import linux
-from termgym.output import Output, limit
 from termgym.sandbox import Pty, Sandbox
 from termgym.screen import Emulator, Screen
 from termgym.settle import Foreground, Sight, State
+from termgym.tmux import TmuxConsole
 
-ROWS, COLS = 40, 160
+KINDS = ("pty", "tmux")
+"""What a terminal's screen and keys are: our own, or those of a real tmux."""
 HOME = "/root"
 SHELL = ("/bin/bash", "--login")
 
@@ -57,17 +58,21 @@ class Settled(Enum):
 
 
 class Terminal:
-    """A shell on a terminal in a sandbox, and the screen it shows."""
+    """A shell on a terminal in a sandbox, and the screen it shows.
 
-    def __init__(self, pty: Pty, rows: int = ROWS, cols: int = COLS) -> None:
+    The kind "pty" has an emulator of our own; for "tmux", keys and screen are those of a pane of a real tmux outside
+    the sandbox (termgym.tmux).
+    """
+
+    def __init__(self, pty: Pty, console: Console | None = None) -> None:
         """Take over a PTY in the running event loop; `open` is the usual way."""
         self._pty = pty
         self._stream, self._slave, self._shell = pty.stream, pty.slave, pty.pid
         self._pidfd = _watch(pty)
         self._loop = asyncio.get_running_loop()
         self._foreground = Foreground(self._stream, self._slave, self._shell, pty.init)
-        self._emulator = Emulator(rows, cols, self._reply)
-        self._output = Output(self._emulator)
+        self._console = console or OwnConsole()
+        self._console.reply, self._console.room = self._reply, self._listen
         self._pending = bytearray()
         self._stuffed = False  # keys were dropped, since the kernel's queue was full of others
         self._barrier: bytes = b""
@@ -80,7 +85,7 @@ class Terminal:
         self._prompt: tuple[str, str] = "", ""
         self.on_output: Callable[[bytes], None] | None = None
         """Called with what is printed, as it comes: for a recording."""
-        self._loop.add_reader(self._stream, self._readable)
+        self._listen()
         if self._pidfd >= 0:
             self._loop.add_reader(self._pidfd, self._ended)
 
@@ -93,18 +98,32 @@ class Terminal:
         env: Mapping[str, str] | None = None,
         rows: int = ROWS,
         cols: int = COLS,
+        kind: str = "pty",
     ) -> "Terminal":
-        """Start a shell in a sandbox, on a terminal of `rows` x `cols`."""
-        return cls(await sandbox.open_pty(argv, env=env, rows=rows, cols=cols), rows, cols)
+        """Start a shell in a sandbox, on a terminal of `rows` x `cols`; `kind` is one of `KINDS`.
+
+        Raises:
+            SandboxUnavailable: This host has no tmux, or one that is too old.
+            UnknownName: There is no such kind.
+        """
+        console = await _console(kind, rows, cols)
+        try:
+            return cls(await sandbox.open_pty(argv, env=env, rows=rows, cols=cols), console)
+        except BaseException:
+            console.close()
+            raise
 
     async def type(self, keystrokes: str, duration_s: float, *, settle: bool = True) -> Settled:
         """Type, and wait until the terminal has settled or `duration_s` seconds have passed.
 
         With `settle` False the wait is always `duration_s`, as in Terminus 2. A lone key name ("C-c", "Up") is that
         key, all else goes verbatim (termgym.keys). Keys that a program does not take are dropped at the deadline.
+
+        Raises:
+            SandboxError: The tmux that this terminal is a pane of is gone.
         """
         deadline = time.monotonic() + duration_s
-        data = encode(keystrokes, application_cursor=self._emulator.application_cursor)
+        data = await self._console.press(keystrokes)
         before = self._foreground.look()
         self._make_way(data)
         self._write(data)
@@ -119,10 +138,10 @@ class Terminal:
     async def ready(self, timeout_s: float) -> Settled:
         """Wait for the first prompt, which `type("")` would not: nobody has the keyboard yet."""
         deadline = time.monotonic() + timeout_s
-        while not self._output.count and not self.exited and time.monotonic() < deadline:
+        while not self._console.printed and not self.exited and time.monotonic() < deadline:
             await self._nap(SLOWEST_POLL_S)
         settled = await self._settle(self._foreground.look(), deadline, typed=False)
-        self._prompt = self._emulator.line(), self.folder()
+        self._prompt = self.emulator.line(), self.folder()
         return settled
 
     def at_prompt(self) -> bool:
@@ -143,7 +162,7 @@ class Terminal:
             return False
         line, folder = self._prompt
         expected = line.replace(_shown(folder), _shown(self.folder()), 1) if folder else ""
-        return bool(expected) and self._emulator.line() == expected and self._emulator.cursor[1] == len(expected) + 1
+        return bool(expected) and self.emulator.line() == expected and self.emulator.cursor[1] == len(expected) + 1
 
     def folder(self) -> str:
         """The shell's working directory; empty where it cannot be told."""
@@ -154,36 +173,44 @@ class Terminal:
 
     def show(self, dump: bytes) -> None:
         """Show what another terminal showed, by its emulator's `dump`."""
-        self._emulator.feed(dump)
+        self._console.feed(dump)
 
-    def screen(self) -> Screen:
-        """What is on the screen."""
-        return self._emulator.screen()
+    async def screen(self) -> Screen:
+        """What is on the screen.
+
+        Raises:
+            SandboxError: As for `type`; likewise for `mark` and `view`.
+        """
+        return await self._console.screen()
 
     @property
     def emulator(self) -> Emulator:
-        """The terminal emulator, for its cells."""
-        return self._emulator
+        """Our own emulator, whatever the kind, for its cells; it draws lines where tmux shows letters."""
+        return self._console.emulator
 
-    def mark(self) -> None:
-        """Begin a new record of output: `view` shows what comes from here on."""
-        self._output.reset()
+    async def mark(self) -> None:
+        """Begin a new record of output: `view` shows what comes from here on.
 
-    def view(self, max_bytes: int = 10_000) -> str:
+        Of the kind "tmux" only the first one counts: Terminus 2 shows what came since it last looked.
+        """
+        await self._console.mark()
+
+    async def view(self, max_bytes: int = 10_000) -> str:
         """The text that tells what happened since the mark: the new output, or else the visible screen.
 
-        The screen is shown where nothing was printed and where output is no sequence of lines (vim, less, top).
-        At most `max_bytes` bytes of it, the first and the last half.
+        At most `max_bytes` bytes of it, the first and the last half. Each kind has its own rule: `OwnConsole.view`,
+        and Terminus 2's in `TmuxConsole.view`.
         """
-        text = self._output.text(max_bytes) if self._output.count else None
-        if text is None:
-            return "Current terminal screen:\n" + limit(self.screen().text, max_bytes)
-        return "New terminal output:\n" + text
+        return await self._console.view(max_bytes)
 
-    def resize(self, rows: int, cols: int) -> None:
+    async def name(self, text: str) -> None:
+        """Say what goes on here to people who look on, by `termgym attach`."""
+        await self._console.name(text)
+
+    async def resize(self, rows: int, cols: int) -> None:
         """Make the window another size; programs get SIGWINCH."""
+        await self._console.resize(rows, cols)
         self._pty.resize(rows, cols)
-        self._emulator.resize(rows, cols)
 
     def close(self) -> None:
         """Let go of the terminal; what runs on it gets a hang-up. Closing twice is allowed."""
@@ -196,7 +223,7 @@ class Terminal:
         self._pty.close()
         self._stream = self._slave = -1
         self.exited = True
-        self._emulator.close()
+        self._console.close()
 
     # Settling.
 
@@ -236,8 +263,9 @@ class Terminal:
         return since_s >= DEAF_S or (since_s >= ECHO_S and echoed and self._cooked() is True)
 
     async def _silent(self, sight: Sight) -> bool:
-        """Whether all that was printed has arrived, and the foreground did nothing meanwhile."""
-        return await self._pass_barrier() and not self._foreground.look().moved(sight)
+        """Whether all that was printed is on the screen, and the foreground did nothing meanwhile."""
+        arrived = await self._pass_barrier() and await self._console.settle()
+        return arrived and not self._foreground.look().moved(sight)
 
     async def _pass_barrier(self) -> bool:
         """Write a mark behind all output so far and wait for it.
@@ -326,11 +354,15 @@ class Terminal:
             self._loop.remove_writer(self._stream)
 
     def _reply(self, answer: bytes) -> None:
-        """The emulator answers a program's question, unless it asks without reading the answers."""
+        """The console answers a program's question, unless it asks without reading the answers."""
         if len(self._pending) < MAX_UNREAD_REPLIES:
             self._write(answer)
 
     # Bytes in.
+
+    def _listen(self) -> None:
+        if self._stream >= 0:
+            self._loop.add_reader(self._stream, self._readable)
 
     def _readable(self) -> None:
         try:
@@ -351,8 +383,8 @@ class Terminal:
             return
         self._changed_at = time.monotonic()
         self._wake()
-        self._emulator.feed(data)
-        self._output.add(data)
+        if not self._console.feed(data):
+            self._loop.remove_reader(self._stream)
         if self.on_output:
             self.on_output(data)
 
@@ -386,9 +418,15 @@ class Terminal:
     async def _drain(self) -> None:
         """Take what a shell that ended has left behind."""
         last = -1
-        while last != self._output.count:
-            last = self._output.count
+        while last != self._console.printed:
+            last = self._console.printed
             await asyncio.sleep(FIRST_POLL_S)
+
+
+async def _console(kind: str, rows: int, cols: int) -> Console:
+    if kind not in KINDS:
+        raise UnknownName("terminal", kind, KINDS)
+    return await TmuxConsole.open(rows, cols) if kind == "tmux" else OwnConsole(rows, cols)
 
 
 def _shown(folder: str) -> str:

@@ -1,4 +1,7 @@
-"""What several test modules need: an image of a few tools, and a Docker engine that has it."""
+"""What several test modules need: an image of a few tools, a Docker engine that has it, and a tmux.
+
+A test that is marked `tmux` is skipped where there is none, unless TERMGYM_REQUIRE asks for it.
+"""
 
 import io
 import os
@@ -15,6 +18,13 @@ TOOLS = (
     "bash cat chmod chown cp dd env head id kill ln ls mkdir mkfifo mknod mv ps readlink rm setsid sh sleep sort stat "
     "stty tail touch wc yes"
 )
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("tmux") and not shutil.which("tmux"):
+        if "tmux" in os.environ.get("TERMGYM_REQUIRE", "").split(","):
+            pytest.fail("TERMGYM_REQUIRE asks for tmux, and there is none")
+        pytest.skip("tmux is not installed")
 
 
 @pytest.fixture(scope="session")

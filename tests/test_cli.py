@@ -56,7 +56,7 @@ def lines(path: Path) -> list[Trajectory]:
 
 def test_help_shows_every_command_and_each_one_an_example() -> None:
     shown = call("--help").output
-    for name in ("list", "show", "play", "eval", "replay", "doctor", "demo"):
+    for name in ("list", "show", "play", "attach", "eval", "replay", "doctor", "demo"):
         assert re.search(rf"\b{name}\b", shown)
         assert f"Example: termgym {name}" in call(name, "--help").output
 
@@ -134,6 +134,15 @@ def test_eval_writes_episodes_recordings_and_a_summary(task: str, tmp_path: Path
     again = call("eval", "--policy", "oracle", "--task", task, "--out", str(out))
     assert again.exit_code == 2 and "another folder" in again.stderr
     assert len(lines(out / "episodes.jsonl")) == 3
+
+
+@pytest.mark.tmux
+def test_eval_in_tmux(task: str, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    done = call("eval", "--policy", "oracle", "--task", task, "--terminal", "tmux", "--out", str(out))
+    assert done.exit_code == 0 and lines(out / "episodes.jsonl")[0].solved, done.output
+    wrong = call("eval", "--policy", "oracle", "--task", task, "--terminal", "tmx")
+    assert wrong.exit_code == 2 and "did you mean tmux" in wrong.stderr
 
 
 def test_eval_of_a_policy_that_fails_is_a_result(task: str, tmp_path: Path) -> None:

@@ -341,14 +341,15 @@ async def main():
         terminal = await Terminal.open(box, rows=30, cols=90)
         await terminal.ready(10)
         for number in range(5):
-            terminal.mark()
+            await terminal.mark()
             settled = await terminal.type(f"echo n$(({number} + 10))\\n", 5)
-            assert settled is Settled.IDLE and f"n{number + 10}" in terminal.view(), (settled, terminal.view())
-        terminal.resize(20, 70)
+            view = await terminal.view()
+            assert settled is Settled.IDLE and f"n{number + 10}" in view, (settled, view)
+        await terminal.resize(20, 70)
         time.sleep(0.5)
-        terminal.mark()
+        await terminal.mark()
         await terminal.type("stty size\\n", 5)
-        assert "20 70" in terminal.view(), terminal.view()
+        assert "20 70" in (view := await terminal.view()), view
         await terminal.type("exit\\n", 5)
         assert terminal.exited
         terminal.close()
@@ -401,9 +402,9 @@ async def test_the_terminal_settles_by_the_kernels_word(debian: str, keys: str, 
         terminal = await Terminal.open(box)
         try:
             assert await terminal.ready(10) is Settled.PROMPT
-            terminal.mark()
+            await terminal.mark()
             reason = await terminal.type(keys, 1.5)
-            view = terminal.view()
+            view = await terminal.view()
             assert (reason.value, shown in view) == (settled, True), view
         finally:
             terminal.close()
@@ -415,9 +416,9 @@ async def test_no_output_is_missed(debian: str) -> None:
         terminal = await Terminal.open(box)
         await terminal.ready(10)
         for number in range(150):
-            terminal.mark()
+            await terminal.mark()
             assert await terminal.type(f"echo n$(({number} * 7))\n", 10) is Settled.PROMPT
-            assert f"\nn{number * 7}\n" in terminal.view()
+            assert f"\nn{number * 7}\n" in await terminal.view()
         terminal.close()
 
 

@@ -23,6 +23,8 @@ ORDER = (
     ("root", "engine"),
     ("sandbox",),
     ("settle", "screen", "output", "metrics"),
+    ("console",),
+    ("tmux",),
     ("terminal",),
     ("pool",),
     ("verifier",),
@@ -36,7 +38,7 @@ ORDER = (
     ("trajectory", "plan"),
     ("rollout", "play"),
     ("report",),
-    ("catalog", "evaluation", "replay", "progress", "doctor"),
+    ("catalog", "evaluation", "replay", "progress", "doctor", "attach"),
     ("demo",),
     ("cli", "__main__"),
 )

@@ -98,7 +98,7 @@ async def shown(warm: Warm, *keys: str) -> str:
     assert warm.terminal
     for one in keys:
         await warm.terminal.type(one, 10.0)
-    return warm.terminal.screen().text
+    return warm.terminal.emulator.screen().text
 
 
 # What is handed out.

@@ -104,7 +104,7 @@ async def test_the_first_process_rests_once_a_terminal_is_open() -> None:
         rollup = Path(f"/proc/{first_of(box)}/smaps_rollup").read_text() if ROOT else ""
         assert sum(map(int, re.findall(r"Private_\w+: +(\d+)", rollup))) < 300
         await terminal.type("echo $((6*7))\n", 5)
-        assert "42" in terminal.screen().text
+        assert "42" in (await terminal.screen()).text
         terminal.close()
 
 
@@ -145,7 +145,7 @@ async def test_programs_run_as_before() -> None:
         terminal = Terminal(await box.open_pty(SHELL))
         await terminal.ready(10)
         await terminal.type("tty; cat /etc/hostname\n", 5)
-        assert "/dev/pts/" in terminal.screen().text and "termgym" in terminal.screen().text
+        assert "/dev/pts/" in (await terminal.screen()).text and "termgym" in (await terminal.screen()).text
         terminal.close()
         assert rests(box)
 

@@ -68,11 +68,11 @@ ASKS = (
 def test_a_shell_goes_on_in_every_branch_and_here() -> None:
     with terminal() as env:
         env.step(typed(*STATE))
-        shown, cells = env.episode.terminal.screen(), env.episode.terminal.emulator.cells()
+        shown, cells = env.episode.terminal.emulator.screen(), env.episode.terminal.emulator.cells()
         with forked(env, 3) as branches:
             for one in (env, *branches):
                 assert one.carried is Carried.SHELL
-                assert one.episode.terminal.screen() == shown
+                assert one.episode.terminal.emulator.screen() == shown
                 assert all(map(np.array_equal, one.episode.terminal.emulator.cells(), cells))
             answers = [[printed(one, ask) for ask in ASKS] for one in (env, *branches)]
         assert answers[0][0] == "/app/a b\nf:it's:1\n2 v 2\nY=2"

@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -19,10 +20,10 @@ LATER_S = 0.06
 
 
 @asynccontextmanager
-async def terminal(rows: int = 40, cols: int = 160) -> AsyncIterator[Terminal]:
+async def terminal(kind: str = "pty") -> AsyncIterator[Terminal]:
     sandbox = new_sandbox("namespace", SandboxSpec())
     await sandbox.start()
-    shell = await Terminal.open(sandbox, rows=rows, cols=cols)
+    shell = await Terminal.open(sandbox, kind=kind)
     try:
         assert await shell.ready(10) is Settled.PROMPT
         yield shell
@@ -31,18 +32,28 @@ async def terminal(rows: int = 40, cols: int = 160) -> AsyncIterator[Terminal]:
         await sandbox.close()
 
 
-def on_terminal(body: Callable[[Terminal], Awaitable[None]]) -> None:
+Body = Callable[[Terminal], Awaitable[None]]
+Run = Callable[[Body], None]
+
+
+def on_pty(body: Body, kind: str = "pty") -> None:
     async def main() -> None:
-        async with terminal() as shell:
+        async with terminal(kind) as shell:
             await body(shell)
 
     aio.run(main())
 
 
+@pytest.fixture(params=["pty", pytest.param("tmux", marks=pytest.mark.tmux)])
+def on_terminal(request: pytest.FixtureRequest) -> Run:
+    """Runs a test's body on a terminal of each kind."""
+    return partial(on_pty, kind=request.param)
+
+
 async def say(shell: Terminal, keys: str, duration_s: float = 5.0) -> tuple[Settled, str]:
-    shell.mark()
+    await shell.mark()
     settled = await shell.type(keys, duration_s)
-    return settled, shell.view()
+    return settled, await shell.view()
 
 
 def need(*programs: str) -> None:
@@ -73,7 +84,7 @@ def need(*programs: str) -> None:
         ("exec 0<&- 1>&- 2>&-\n", "exited", ""),
     ],
 )
-def test_settles_for_the_right_reason(keys: str, settled: str, shown: str) -> None:
+def test_settles_for_the_right_reason(on_terminal: Run, keys: str, settled: str, shown: str) -> None:
     async def body(shell: Terminal) -> None:
         reason, view = await say(shell, keys, 1.0)
         assert (reason.value, shown in view) == (settled, True), view
@@ -81,7 +92,7 @@ def test_settles_for_the_right_reason(keys: str, settled: str, shown: str) -> No
     on_terminal(body)
 
 
-def test_full_screen_programs_wait_for_keys() -> None:
+def test_full_screen_programs_wait_for_keys(on_terminal: Run) -> None:
     need("vi", "less", "top")
 
     async def body(shell: Terminal) -> None:
@@ -106,7 +117,7 @@ def test_full_screen_programs_wait_for_keys() -> None:
     on_terminal(body)
 
 
-def test_duration_is_a_limit_not_a_sleep_and_can_be_made_one() -> None:
+def test_duration_is_a_limit_not_a_sleep_and_can_be_made_one(on_terminal: Run) -> None:
     async def body(shell: Terminal) -> None:
         begin = time.monotonic()
         await shell.type("echo hi\n", 30.0)
@@ -129,10 +140,10 @@ def test_view_shows_new_output_whole_and_long_output_cut() -> None:
         _, view = await say(shell, "clear; echo one; clear; echo two\n")
         assert "two" in view
 
-    on_terminal(body)
+    on_pty(body)
 
 
-def test_control_c_goes_ahead_of_keys_nobody_took() -> None:
+def test_control_c_goes_ahead_of_keys_nobody_took(on_terminal: Run) -> None:
     async def body(shell: Terminal) -> None:
         assert await shell.type("sleep 60\n", 0.2) is Settled.DEADLINE
         assert await shell.type("x" * 5_000_000, 1.0) is Settled.DEADLINE
@@ -146,7 +157,7 @@ def test_control_c_goes_ahead_of_keys_nobody_took() -> None:
     on_terminal(body)
 
 
-def test_a_flood_is_bounded_and_can_be_interrupted() -> None:
+def test_a_flood_is_bounded_and_can_be_interrupted(on_terminal: Run) -> None:
     async def body(shell: Terminal) -> None:
         for command in ("yes", "cat /dev/urandom", "cat /dev/zero", "seq 1 100000000"):
             reason, view = await say(shell, command + "\n", 0.3)
@@ -161,19 +172,19 @@ def test_a_flood_is_bounded_and_can_be_interrupted() -> None:
     on_terminal(body)
 
 
-def test_stopped_output_ends_at_the_deadline_and_goes_on() -> None:
+def test_stopped_output_ends_at_the_deadline_and_goes_on(on_terminal: Run) -> None:
     async def body(shell: Terminal) -> None:
         assert await shell.type("cat\n", 1.0) is Settled.READING
         await shell.type("C-s", 0.2)
         reason, _ = await say(shell, "held back\n", 0.3)
         assert reason is Settled.DEADLINE
         await shell.type("C-q", 0.5)
-        assert "held back" in shell.screen().text
+        assert "held back" in (await shell.screen()).text
 
     on_terminal(body)
 
 
-def test_answers_queries_but_types_nothing_else() -> None:
+def test_answers_queries_but_types_nothing_else(on_terminal: Run) -> None:
     async def body(shell: Terminal) -> None:
         ask = r"printf '\033[6n\033]0;touch /x\007\033[21t\033]52;c;?\007'; read -rsd R -t 1 a; echo \"${a#*[}\"" + "\n"
         _, view = await say(shell, ask.replace('\\"', '"'))
@@ -184,7 +195,7 @@ def test_answers_queries_but_types_nothing_else() -> None:
     on_terminal(body)
 
 
-def test_a_forged_barrier_or_marker_hides_nothing() -> None:
+def test_a_forged_barrier_or_marker_hides_nothing(on_terminal: Run) -> None:
     async def body(shell: Terminal) -> None:
         _, view = await say(shell, r"printf '\033]7777;123\033\\'; sleep 0.2; echo shown" + "\n")
         assert "shown" in view
@@ -192,11 +203,11 @@ def test_a_forged_barrier_or_marker_hides_nothing() -> None:
     on_terminal(body)
 
 
-def test_resize_reaches_programs() -> None:
+def test_resize_reaches_programs(on_terminal: Run) -> None:
     async def body(shell: Terminal) -> None:
-        shell.resize(20, 70)
+        await shell.resize(20, 70)
         _, view = await say(shell, "stty size\n")
-        assert "20 70" in view and shell.screen().rows == 20
+        assert "20 70" in view and (await shell.screen()).rows == 20
 
     on_terminal(body)
 
@@ -207,7 +218,7 @@ def _spin(until: float) -> None:
 
 
 @pytest.mark.parametrize("spinners", [0, pytest.param(4, marks=pytest.mark.slow)])
-def test_no_output_is_missed(spinners: int) -> None:
+def test_no_output_is_missed(on_terminal: Run, spinners: int) -> None:
     """A step that has settled has it all: nothing more is printed in the next moments."""
     steps = [
         "echo hi\n",
@@ -231,10 +242,11 @@ def test_no_output_is_missed(spinners: int) -> None:
             reason, _ = await say(shell, keys, 10.0)
             assert reason in (Settled.PROMPT, Settled.READING)
             if number % 4 == 0:
-                shell.mark()
+                late: list[bytes] = []
+                shell.on_output = late.append
                 await asyncio.sleep(LATER_S)
-                if "New terminal output" in (late := shell.view()):
-                    missed.append(f"{keys!r}: {late!r}")
+                shell.on_output = None
+                missed += [f"{keys!r}: {late!r}"] * bool(late)
         assert not missed
 
     for process in crowd:
@@ -247,7 +259,7 @@ def test_no_output_is_missed(spinners: int) -> None:
             process.join()
 
 
-def test_closing_leaves_no_descriptor() -> None:
+def test_closing_leaves_no_descriptor(on_terminal: Run) -> None:
     def count() -> int:
         return len(list(Path("/proc/self/fd").iterdir()))
 

@@ -546,7 +546,7 @@ def test_a_stopped_shell_ends_its_step_in_time() -> None:
         assert "\na1\n" in result[0][0] and "\na1\n" not in result[0][1] and not result[3].any()
         os.kill(shell, signal.SIGCONT)
         env.step([typed("\n")] * 2)
-        assert "\na1\n" in episode(env, 1).terminal.screen().text
+        assert "\na1\n" in episode(env, 1).terminal.emulator.screen().text
 
 
 @pytest.mark.parametrize("mode", MODES)
