@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from termgym.errors import SandboxError, SandboxUnavailable
 from termgym.metrics import Metrics
-from termgym.sandbox import Sandbox, SandboxSpec, new_sandbox
+from termgym.sandbox import Sandbox, SandboxSpec, base_of, new_sandbox
 from termgym.terminal import COLS, ROWS, SHELL, Terminal
 
 PROMPT_TIMEOUT_S = 10.0
@@ -40,10 +40,15 @@ class Order:
 
     @property
     def key(self) -> Hashable:
-        """Equal for orders that the same warm sandbox can fill."""
+        """Equal for orders that the same warm sandbox can fill. An image counts by its digest, however it is named.
+
+        Raises:
+            UnknownName: There is no image of that name.
+        """
         spec = self.spec
-        made = (self.kind, spec.image, spec.resources)
-        return (*made, spec.workdir, frozenset(spec.env.items()), self.rows, self.cols) if self.shell else made
+        made = (self.kind, base_of(self.kind, spec), spec.resources)
+        shell = (spec.workdir, spec.user, frozenset(spec.env.items()), self.rows, self.cols)
+        return (*made, *shell) if self.shell else made
 
 
 class Warm(NamedTuple):

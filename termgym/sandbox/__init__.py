@@ -1,14 +1,15 @@
 """A sandbox: an isolated Linux userland that one agent may do to as it likes.
 
 `Sandbox` is the contract of all kinds; `open_sandbox` starts one by the name of its kind, which is the name of the
-module here that implements it: adding a kind is adding a module with a class `Sandbox` of its own.
+module here that implements it: adding a kind is adding a module, with the functions `new` and `base_of`.
 """
 
 import importlib
 import pkgutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from functools import cache
+from typing import Any, NamedTuple, Protocol
 
 from termgym.errors import UnknownName
 from termgym.task import File, Resources
@@ -22,12 +23,15 @@ class SandboxSpec:
     """What a sandbox is started with."""
 
     image: str = ""
-    """An image folder; empty for the host's own userland."""
+    """The path of a root folder, which begins with `/`, `./`, `../` or `~`; or the name or digest of a stored image
+    (termgym.image.store); empty for the host's own userland."""
     workdir: str = "/app"
-    """The folder that programs start in; made if missing."""
+    """The folder that programs start in; made if missing. Empty for the image's own."""
     env: Mapping[str, str] = field(default_factory=dict[str, str])
-    """Environment variables on top of the usual ones."""
+    """Environment variables on top of the usual ones and the image's."""
     resources: Resources = field(default_factory=Resources)
+    user: str = ""
+    """Who programs run as: `name`, `uid`, `name:group` or `uid:gid`, as in Docker. Empty for the image's own."""
 
 
 class ExecResult(NamedTuple):
@@ -73,10 +77,12 @@ class Sandbox(Protocol):
         cwd: str | None = None,
         stdin: bytes = b"",
         timeout_s: float = 60.0,
+        user: str | None = None,
     ) -> ExecResult:
         """Run a program to its end and return what it printed, each stream cut at 10 MiB.
 
-        After `timeout_s` seconds its whole session is killed, inside too.
+        It runs as the spec's user, unless `user` says otherwise. After `timeout_s` seconds its whole session is killed,
+        inside too.
         """
         ...
 
@@ -124,13 +130,26 @@ def sandbox_kinds() -> list[str]:
     return sorted(module.name for module in pkgutil.iter_modules(__path__))
 
 
+def base_of(kind: str, spec: SandboxSpec) -> Hashable:
+    """What a sandbox starts from: equal for specs whose sandboxes are equal until a program is started in them.
+
+    Raises:
+        UnknownName: There is no such kind, or no image of that name.
+    """
+    return _module(kind).base_of(spec)
+
+
 def new_sandbox(kind: str, spec: SandboxSpec) -> Sandbox:
     """A sandbox of `kind`, not yet started.
 
     Raises:
         UnknownName: There is no such kind.
     """
+    return _module(kind).new(spec)
+
+
+@cache
+def _module(kind: str) -> Any:
     if kind not in sandbox_kinds():
         raise UnknownName("sandbox", kind, sandbox_kinds())
-    module = importlib.import_module(f"{__name__}.{kind}")
-    return module.new(spec)
+    return importlib.import_module(f"{__name__}.{kind}")

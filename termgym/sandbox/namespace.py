@@ -18,12 +18,14 @@ import select
 import signal
 import socket
 import stat
-from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Generator, Hashable, Mapping, Sequence
 from typing import Any
 
 from termgym import aio
 from termgym.channel import Capture, ProgramError
-from termgym.errors import SandboxDied, SandboxError, SandboxFileError
+from termgym.errors import SandboxDied, SandboxError, SandboxFileError, SandboxUnavailable
+from termgym.image import ROOT, Account, Image
+from termgym.image.store import image_of
 from termgym.launcher import linux
 from termgym.launcher_client import Launcher, launcher
 from termgym.sandbox import MAX_FILE_BYTES, MIB, ExecResult, Pty, SandboxSpec
@@ -45,14 +47,23 @@ ENV = {
     "TERM": "xterm-256color",
     "USER": "root",
 }
-"""What every program inside starts with; nothing of the host's environment is passed on."""
+"""What every program inside starts with, unless the image or its account says otherwise; nothing of the host's
+environment is passed on."""
 
+# Of an image's variables none, nor its user: its PATH may name folders that the agent can write to.
 VERIFIER_ENV = {**ENV, "HOME": "/tests", "PYTHONSAFEPATH": "1", "PYTHONNOUSERSITE": "1", "PYTHONDONTWRITEBYTECODE": "1"}
 
 
 def new(spec: SandboxSpec) -> "NamespaceSandbox":
     """A sandbox of this kind, not yet started."""
     return NamespaceSandbox(spec)
+
+
+def base_of(spec: SandboxSpec) -> Hashable:
+    """See `termgym.sandbox.base_of`: the image's digest; and where its entry point runs, all that this is given."""
+    image = image_of(spec.image)
+    start = (spec.workdir, frozenset(spec.env.items()), spec.user) if image.entrypoint else ()
+    return image.digest, *start
 
 
 class NamespaceSandbox:
@@ -89,6 +100,7 @@ class NamespaceSandbox:
 
     async def _start(self) -> None:
         self._launcher = await launcher()
+        self._account()
         if self._parent is not None and self._parent._launcher is not self._launcher:
             raise SandboxDied("the sandbox to fork is of another event loop, or its launcher is gone")
         self._number = next(self._launcher.boxes)
@@ -102,13 +114,39 @@ class NamespaceSandbox:
             raise SandboxError(f"the sandbox could not start: {message['error']}")
         (self._root,) = fds
         self._proc = os.stat("proc", dir_fd=self._root).st_dev
+        if self._parent is None and image_of(self.spec.image).entrypoint:
+            await self._start_entrypoint()
+
+    async def _start_entrypoint(self) -> None:
+        """Have the image's ENTRYPOINT run in the background. Docker would give it the command; ours is to wait."""
+        argv = [*image_of(self.spec.image).entrypoint, "sleep", "infinity"]
+        assert self._service is not None
+        try:
+            pid, _ = await self._spawn(self._service, "exec", argv, None, None)
+        except ProgramError as error:
+            raise SandboxError(f"the ENTRYPOINT of the image {self.spec.image}, {argv[0]}: {error}") from error
+        del self._service.exits[pid]
+
+    def _account(self, user: str | None = None) -> Account:
+        """Who programs run as; in a verifier root, whatever the image's /etc/passwd says."""
+        if self._verify:
+            return ROOT
+        image = image_of(self.spec.image)
+        account = image.account(user or self.spec.user or image.user)
+        assert self._launcher is not None
+        if not account.is_root and self._launcher.users == "single":
+            raise SandboxUnavailable(
+                f"{self.spec.image or 'the sandbox'} is to run programs as the user {account.name!r}, and without root "
+                "there is only root inside: run termgym as root, or give user='root'"
+            )
+        return account
 
     def _request(self) -> dict[str, Any]:
         resources = self.spec.resources
         return {
             "op": "create",
             "box": self._number,
-            "image": self.spec.image,
+            "image": [str(layer) for layer in reversed(image_of(self.spec.image).layers)],
             "parent": self._parent._number if self._parent is not None else 0,
             "verify": self._verify,
             "pids": resources.processes,
@@ -181,6 +219,7 @@ class NamespaceSandbox:
         cwd: str | None = None,
         stdin: bytes = b"",
         timeout_s: float = 60.0,
+        user: str | None = None,
     ) -> ExecResult:
         """See `Sandbox.exec`."""
         async with self._serving() as service:
@@ -190,7 +229,8 @@ class NamespaceSandbox:
                 os.write(given, stdin)
                 os.lseek(given, 0, os.SEEK_SET)
                 try:
-                    pid, _ = await self._spawn(service, "exec", argv, env, cwd, [given, out.writer, err.writer])
+                    fds = [given, out.writer, err.writer]
+                    pid, _ = await self._spawn(service, "exec", argv, env, cwd, fds, user)
                 except ProgramError as error:
                     return ExecResult(127, b"", f"{argv[0]}: {error}".encode())
                 finally:
@@ -224,20 +264,28 @@ class NamespaceSandbox:
         env: Mapping[str, str] | None,
         cwd: str | None,
         fds: Sequence[int] = (),
+        user: str | None = None,
         **more: int,
     ) -> tuple[int, list[int]]:
+        image, account = image_of(self.spec.image), self._account(user)
         request = {
             "op": op,
             "argv": list(argv),
-            "env": {**(VERIFIER_ENV if self._verify else ENV), **self.spec.env, **(env or {})},
-            "cwd": cwd or ("/tests" if self._verify else self.spec.workdir),
+            "env": {**self._env(image, account), **self.spec.env, **(env or {})},
+            "cwd": cwd or ("/tests" if self._verify else self.spec.workdir or image.workdir),
             "make_cwd": cwd is None,
+            "account": None if account.is_root else account[:3],
             **more,
         }
         reply, handed = await service.ask(request, fds)
         pid: int = reply["pid"]
         service.exits[pid] = asyncio.get_running_loop().create_future()
         return pid, handed
+
+    def _env(self, image: Image, account: Account) -> dict[str, str]:
+        if self._verify:
+            return VERIFIER_ENV
+        return {**ENV, "HOME": account.home, "LOGNAME": account.name, "USER": account.name, **image.env}
 
     def put(self, files: Mapping[str, File]) -> None:
         """See `Sandbox.put`."""
