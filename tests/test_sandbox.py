@@ -26,12 +26,14 @@ import pytest
 
 from termgym import aio, launcher_client
 from termgym.channel import MAX_OUTPUT_BYTES
-from termgym.errors import SandboxDied, SandboxError, SandboxFileError
+from termgym.errors import ImageError, SandboxDied, SandboxError, SandboxFileError, SandboxUnavailable, UnknownName
+from termgym.image.store import Store
 from termgym.launcher import cgroup, linux
 from termgym.sandbox import MIB, ExecResult, Sandbox, SandboxSpec, namespace, new_sandbox
 from termgym.task import File, Resources
+from tests import images
 
-KINDS = ("host", "image")
+KINDS = ("host", "image", "stored")
 ROOT = os.geteuid() == 0
 SECRET = "correct-horse-battery-staple"
 TOOLS = "bash cat chmod chown cp dd env head id kill ln ls mkdir mkfifo mknod mv ps readlink rm setsid sh sleep sort stat tail touch wc yes"
@@ -62,15 +64,44 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.fixture(scope="session")
+def stored(image: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The same, in a store, as layers that add to each other, replace and hide."""
+    folder = tmp_path_factory.mktemp("stored")
+    links, files = split(image)
+    layers = [
+        [*links, *files[::2], images.entry("etc/marker", "old\n"), images.entry("etc/hidden"), images.entry("opt/a/x")],
+        [images.entry("usr/bin/junk", mode=0o755), images.folder("usr/bin"), *files[1::2], images.entry("opt/b/x")],
+        [
+            images.entry("etc/.wh.hidden"),
+            images.entry("usr/bin/.wh.junk"),
+            images.entry("opt/.wh.a"),
+            images.entry("x/y"),
+        ],
+        [images.entry("etc/marker", "of the image\n"), images.entry("opt/b/.wh..wh..opq"), images.entry(".wh.x")],
+    ]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TERMGYM_IMAGES", str(folder / "store"))
+        Store().import_archive(images.made(folder / "tools.tar", *layers), "tools")
+        yield "tools"
+
+
+def split(root: Path) -> tuple[list[images.Entry], list[images.Entry]]:
+    """The links and the files of a folder."""
+    found = [path for path in sorted(root.rglob("*")) if not path.is_dir() or path.is_symlink()]
+    links = [images.link(str(path.relative_to(root)), str(path.readlink())) for path in found if path.is_symlink()]
+    files = [path for path in found if not path.is_symlink() and "etc" not in path.parts]
+    return links, [images.entry(str(path.relative_to(root)), path.read_bytes(), mode=0o755) for path in files]
+
+
 class Boxes:
     """Starts sandboxes of one kind, and closes them at the end of the test."""
 
-    def __init__(self, kind: str, image: Path) -> None:
-        self.kind, self._image, self._open = kind, image, list[Sandbox]()
+    def __init__(self, kind: str, image: str = "") -> None:
+        self.kind, self.image, self._open = kind, image, list[Sandbox]()
 
     def new(self, env: dict[str, str] | None = None, **resources: Any) -> Sandbox:
-        folder = str(self._image) if self.kind == "image" else ""
-        box = new_sandbox("namespace", SandboxSpec(image=folder, env=env or {}, resources=Resources(**resources)))
+        box = new_sandbox("namespace", SandboxSpec(image=self.image, env=env or {}, resources=Resources(**resources)))
         return self.keep(box)
 
     def keep(self, box: Sandbox) -> Sandbox:
@@ -94,17 +125,17 @@ class Boxes:
 
 
 @pytest.fixture(params=KINDS)
-def boxes(request: pytest.FixtureRequest, image: Path) -> Iterator[Boxes]:
+def boxes(request: pytest.FixtureRequest, image: Path, stored: str) -> Iterator[Boxes]:
     """For the contract: once with each kind."""
-    made = Boxes(request.param, image)
+    made = Boxes(request.param, {"host": "", "image": str(image), "stored": stored}[request.param])
     yield made
     aio.run(made.close())
 
 
 @pytest.fixture
-def host(image: Path) -> Iterator[Boxes]:
+def host() -> Iterator[Boxes]:
     """For attacks that need the host's own programs, Python above all."""
-    made = Boxes("host", image)
+    made = Boxes("host")
     yield made
     aio.run(made.close())
 
@@ -603,7 +634,7 @@ async def test_the_verifier_has_usr_even_if_the_agent_replaced_it(boxes: Boxes) 
         box,
         "mv /usr /u && L=$(echo /u/lib*/ld-*.so* /u/lib/*/ld-linux*) && ${L%% *} --library-path /u/lib:/u/lib/x86_64-linux-gnu:/u/lib/aarch64-linux-gnu /u/bin/ln -s /app /usr",
     )
-    assert (moved.returncode == 0) is (boxes.kind == "image"), "a part of the host's root is a mount, and stays"
+    assert (moved.returncode == 0) is (boxes.kind != "host"), "a part of the host's root is a mount, and stays"
     assert await out(await boxes.verifier(box), "ls /usr/bin/ls /bin/ls") == "/bin/ls\n/usr/bin/ls\n"
 
 
@@ -1324,7 +1355,7 @@ async def test_nothing_carries_over_from_one_to_the_next(host: Boxes) -> None:
 
 @case
 async def test_what_an_image_shows(image: Path) -> None:
-    boxes = Boxes("image", image)
+    boxes = Boxes("image", str(image))
     try:
         box = await boxes.start()
         assert await out(box, "cat /etc/marker /etc/hostname; ls /home 2>&1 | wc -l") == "of the image\ntermgym\n1\n"
