@@ -93,7 +93,10 @@ class Sandbox(Protocol):
         ...
 
     def put(self, files: Mapping[str, File]) -> None:
-        """Write files at absolute paths, as root inside, making folders as needed. No path leads outside."""
+        """Write files at absolute paths, as root inside, making folders as needed. No path leads outside.
+
+        What root may not write to without overriding its mode is written as the spec's user.
+        """
         ...
 
     def get(self, path: str, max_bytes: int = MAX_FILE_BYTES) -> bytes:

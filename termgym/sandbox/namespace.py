@@ -223,7 +223,7 @@ class NamespaceSandbox:
     ) -> ExecResult:
         """See `Sandbox.exec`."""
         async with self._serving() as service:
-            with self._as_root():  # so that the program may open /dev/stdin, /dev/stdout and /dev/stderr anew
+            with self._as(ROOT):  # so that the program may open /dev/stdin, /dev/stdout and /dev/stderr anew
                 given, out, err = os.memfd_create("stdin"), Capture(), Capture()
             with out, err:
                 os.write(given, stdin)
@@ -290,16 +290,23 @@ class NamespaceSandbox:
     def put(self, files: Mapping[str, File]) -> None:
         """See `Sandbox.put`."""
         folders: dict[str, int] = {}
-        with self._as_root():
+        with self._as(ROOT):
             try:
                 for path, file in files.items():
                     try:
-                        self._write(path, file, folders)
+                        self._write_as_someone(path, file, folders)
                     except OSError as error:
                         raise SandboxFileError(f"cannot put {path} into the sandbox: {error.strerror}") from error
             finally:
                 for fd in folders.values():
                     os.close(fd)
+
+    def _write_as_someone(self, path: str, file: File, folders: dict[str, int]) -> None:
+        try:
+            self._write(path, file, folders)
+        except PermissionError:
+            with self._as(self._account()):
+                self._write(path, file, folders)
 
     def _write(self, path: str, file: File, folders: dict[str, int]) -> None:
         parent, name = os.path.split(path)
@@ -342,9 +349,9 @@ class NamespaceSandbox:
 
     def get(self, path: str, max_bytes: int = MAX_FILE_BYTES) -> bytes:
         """See `Sandbox.get`."""
-        with self._as_root():
+        with self._as(ROOT):
             try:
-                fd = self._open(path, os.O_RDONLY)
+                fd = self._open_as_someone(path)
             except OSError as error:
                 raise SandboxFileError(f"cannot get {path} from the sandbox: {error.strerror}") from error
             try:
@@ -355,16 +362,27 @@ class NamespaceSandbox:
             raise SandboxFileError(f"{path} in the sandbox is larger than {max_bytes} bytes")
         return data
 
+    def _open_as_someone(self, path: str) -> int:
+        try:
+            return self._open(path, os.O_RDONLY)
+        except PermissionError:
+            with self._as(self._account()):
+                return self._open(path, os.O_RDONLY)
+
     @contextlib.contextmanager
-    def _as_root(self) -> Generator[None]:
-        """Touch files as root inside does: with its ids outside, so that no more is possible than to the agent."""
+    def _as(self, account: Account) -> Generator[None]:
+        """Touch files with an account's ids outside, so that no more is possible than to the agent.
+
+        For root it is less: the rights of an owner, without those that override modes.
+        """
         if self._root < 0:
             raise SandboxDied("the sandbox is not started, or closed")
         assert self._launcher is not None
         if os.geteuid() != 0:
             yield
             return
-        uid, gid = linux.set_fsid(self._launcher.owner, self._launcher.owner)
+        owner = self._launcher.owner
+        uid, gid = linux.set_fsid(owner + account.uid, owner + account.gid)
         try:
             yield
         finally:
