@@ -14,7 +14,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from termgym.errors import SandboxError, SandboxUnavailable
+from termgym.errors import SandboxError, SandboxUnavailable, TaskError
 from termgym.metrics import Metrics
 from termgym.sandbox import Sandbox, SandboxSpec, base_of, new_sandbox
 from termgym.terminal import COLS, ROWS, SHELL, Terminal
@@ -221,7 +221,7 @@ class SandboxPool:
             try:
                 self._warm[order.key].append(await self._make(order))
                 failures = 0
-            except SandboxUnavailable:
+            except (SandboxUnavailable, TaskError):
                 return  # no other would do better; `acquire` tells why
             except (SandboxError, OSError):
                 await asyncio.sleep(MOMENTS_S[min(failures, len(MOMENTS_S) - 1)])

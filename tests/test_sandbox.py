@@ -1464,6 +1464,7 @@ async def test_env_and_workdir_are_the_images_unless_the_spec_has_its_own(stock:
     judge = await other.verifier(box)
     assert await out(judge, shown) == f"spec spec {namespace.ENV['PATH']} /tests\n/tests\n0\n", "no PATH of the agent's"
     assert await out(await started(other, replace(spec, workdir="/else")), "pwd") == "/else\n"
+    assert await out(judge, "pwd", cwd="") == "/made/for/it\n"
     assert await out(await started(other, stock()), "pwd") == "/\n"
     assert await out(await started(other, SandboxSpec(workdir="")), "pwd") == "/app\n"
 

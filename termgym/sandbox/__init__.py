@@ -81,7 +81,7 @@ class Sandbox(Protocol):
     ) -> ExecResult:
         """Run a program to its end and return what it printed, each stream cut at 10 MiB.
 
-        It runs as the spec's user, unless `user` says otherwise. After `timeout_s` seconds its whole session is killed,
+        It runs as the spec's user, unless `user` says otherwise, and in the spec's folder, but for `cwd`. After `timeout_s` seconds its whole session is killed,
         inside too.
         """
         ...

@@ -272,8 +272,8 @@ class NamespaceSandbox:
             "op": op,
             "argv": list(argv),
             "env": {**self._env(image, account), **self.spec.env, **(env or {})},
-            "cwd": cwd or ("/tests" if self._verify else self.spec.workdir or image.workdir),
-            "make_cwd": cwd is None,
+            "cwd": cwd or ("/tests" if self._verify and cwd is None else self.spec.workdir or image.workdir),
+            "make_cwd": not cwd,
             "account": None if account.is_root else account[:3],
             **more,
         }
