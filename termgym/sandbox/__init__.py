@@ -81,8 +81,8 @@ class Sandbox(Protocol):
     ) -> ExecResult:
         """Run a program to its end and return what it printed, each stream cut at 10 MiB.
 
-        It runs as the spec's user, unless `user` says otherwise, and in the spec's folder, but for `cwd`. After `timeout_s` seconds its whole session is killed,
-        inside too.
+        It runs as the spec's user, unless `user` says otherwise, and in the spec's folder, unless `cwd` does. After
+        `timeout_s` seconds its whole session is killed, inside too.
         """
         ...
 
