@@ -1,4 +1,4 @@
-"""The command line: list, show, play, attach, eval, replay, doctor, demo.
+"""The command line: list, show, play, attach, eval, replay, image, doctor, demo.
 
 Exit status: 0 fine, 1 something did not come out as it should, 2 wrong usage or an unknown name, 3 this host cannot run
 the sandbox, 130 interrupted. Imports are inside the commands, so that `--help` and errors come at once.
@@ -17,6 +17,7 @@ from typer.core import TyperGroup
 
 import termgym
 from termgym.errors import SandboxUnavailable, TaskError, TermgymError
+from termgym.image.cli import app as image_app
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -58,6 +59,9 @@ app = typer.Typer(
     help="Terminal tasks as reinforcement-learning environments.",
     epilog="Example: termgym demo",
 )
+
+
+app.add_typer(image_app, name="image")
 
 
 def main() -> None:

@@ -177,7 +177,8 @@ class Episode:
     async def _lay_out(self) -> str:
         await self.sandbox.put(self.task.files)
         if self.task.setup:
-            result = await self.sandbox.exec(["/bin/bash", "-c", self.task.setup], timeout_s=SETUP_TIMEOUT_S)
+            argv = ["/bin/bash", "-c", self.task.setup]
+            result = await self.sandbox.exec(argv, timeout_s=SETUP_TIMEOUT_S, user="root")
             if result.returncode != 0:
                 shown = (result.stdout + result.stderr)[-2000:].decode(errors="replace")
                 raise TaskError(f"the set-up script of {self.task.id} failed with {result.returncode}: {shown}")

@@ -2,7 +2,8 @@
 
 TermgymError
 ├── TaskError           a task folder, family or dataset that cannot be used; says the file, the field, what to do
-│   └── UnknownName     no task, family, policy or sandbox of that name; says which were meant
+│   ├── ImageError      an image, or an archive or a folder of one, that cannot be used; says which, where, and why
+│   └── UnknownName     no task, family, policy, sandbox or image of that name; says which were meant
 ├── SandboxError        the sandbox itself failed: not the agent's doing, never a reward of 0
 │   ├── SandboxUnavailable   this host cannot run that kind of sandbox; says what to change
 │   ├── SandboxDied     the sandbox ended under us
@@ -24,14 +25,18 @@ class TaskError(TermgymError):
     """Raised when a task folder, family or dataset cannot be used."""
 
 
-class UnknownName(TaskError, KeyError):
-    """Raised when nothing is known by the name that was given."""
+class ImageError(TaskError):
+    """Raised when an image, or what it is to be imported from, cannot be used."""
 
-    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+
+class UnknownName(TaskError, KeyError):
+    """Raised when nothing is known by the name that was given; `advice` says what to do besides spelling it right."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str], advice: str = "") -> None:
         known = sorted(known)
         close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
         hint = f"did you mean {' or '.join(close)}?" if close else f"known are: {', '.join(known) or 'none'}"
-        super().__init__(f"no {kind} named {name!r}; {hint}")
+        super().__init__(f"no {kind} named {name!r}; {hint}{advice and f'; {advice}'}")
 
     def __str__(self) -> str:
         """The message, without the quotes that KeyError puts around it."""

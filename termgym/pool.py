@@ -14,9 +14,9 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from termgym.errors import SandboxError, SandboxUnavailable
+from termgym.errors import SandboxError, SandboxUnavailable, TaskError
 from termgym.metrics import Metrics
-from termgym.sandbox import Sandbox, SandboxSpec, new_sandbox
+from termgym.sandbox import Sandbox, SandboxSpec, base_of, new_sandbox
 from termgym.terminal import COLS, ROWS, SHELL, Terminal
 
 PROMPT_TIMEOUT_S = 10.0
@@ -41,12 +41,17 @@ class Order:
 
     @property
     def key(self) -> Hashable:
-        """Equal for orders that the same warm sandbox can fill."""
+        """Equal for orders that the same warm sandbox can fill. An image counts by its digest, however it is named.
+
+        Raises:
+            UnknownName: There is no image of that name.
+        """
         spec = self.spec
-        made = (self.kind, spec.image, spec.resources)
+        made = (self.kind, base_of(self.kind, spec), spec.resources)
         if not self.shell:
             return made
-        return (*made, spec.workdir, frozenset(spec.env.items()), self.rows, self.cols, self.terminal)
+        shell = (spec.workdir, spec.user, frozenset(spec.env.items()), self.rows, self.cols, self.terminal)
+        return (*made, *shell)
 
 
 class Warm(NamedTuple):
@@ -221,7 +226,7 @@ class SandboxPool:
             try:
                 self._warm[order.key].append(await self._make(order))
                 failures = 0
-            except SandboxUnavailable:
+            except (SandboxUnavailable, TaskError):
                 return  # no other would do better; `acquire` tells why
             except (SandboxError, OSError):
                 await asyncio.sleep(MOMENTS_S[min(failures, len(MOMENTS_S) - 1)])

@@ -3,12 +3,15 @@
 import contextlib
 import os
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
+from typing import TypeVar
 
 from termgym.errors import SandboxDied, SandboxFileError
 from termgym.launcher import linux
 from termgym.task import File
 
+T = TypeVar("T")
 KERNELS = ("proc", "sys")
 """Folders whose files are the kernel's: by the rules there, writes count as the host's own root's."""
 
@@ -16,12 +19,15 @@ KERNELS = ("proc", "sys")
 class Root:
     """A root folder by its descriptor. Only regular files are opened, and none of the kernel's."""
 
-    def __init__(self, fd: int, nodev: bool) -> None:
-        """`nodev` says that it is mounted so; else the agent could lay out devices, that are not opened even to look.
+    def __init__(self, fd: int, nodev: bool, other: Callable[[], AbstractContextManager[object]] | None = None) -> None:
+        """The root owns `fd` from here on.
 
-        The root owns `fd` from here on.
+        Args:
+            fd: The folder.
+            nodev: That it is mounted so; else the agent could lay out devices, which are not opened even to look.
+            other: Whom to try as where permission is denied.
         """
-        self._fd, self._nodev = fd, nodev
+        self._fd, self._nodev, self._other = fd, nodev, other
         self._kernels = {os.stat(name, dir_fd=fd).st_dev for name in KERNELS if _is_there(name, fd)}
 
     def put(self, files: Mapping[str, File]) -> None:
@@ -31,7 +37,7 @@ class Root:
         try:
             for path, file in files.items():
                 try:
-                    self._write(path, file, folders)
+                    self._try(lambda path=path, file=file: self._write(path, file, folders))
                 except OSError as error:
                     raise SandboxFileError(f"cannot put {path} into the sandbox: {error.strerror}") from error
         finally:
@@ -42,7 +48,7 @@ class Root:
         """See `Sandbox.get`."""
         self._check()
         try:
-            fd = self._open(path, os.O_RDONLY)
+            fd = self._try(lambda: self._open(path, os.O_RDONLY))
         except OSError as error:
             raise SandboxFileError(f"cannot get {path} from the sandbox: {error.strerror}") from error
         try:
@@ -74,6 +80,15 @@ class Root:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+
+    def _try(self, act: Callable[[], T]) -> T:
+        try:
+            return act()
+        except PermissionError:
+            if self._other is None:
+                raise
+            with self._other():
+                return act()
 
     def _check(self) -> None:
         if self._fd < 0:

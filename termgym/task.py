@@ -120,9 +120,9 @@ class Task:
     solution: Mapping[str, File] = field(default_factory=dict[str, File])
     """Path below /solution -> file; solve.sh is the script that solves it."""
     image: str = ""
-    """An image folder or image name; empty for the host's own userland."""
+    """The path of a root folder, or the name or digest of a stored image; empty for the host's own userland."""
     workdir: str = "/app"
-    """The folder that the agent starts in."""
+    """The folder that the agent starts in; empty for the image's own."""
     env: Mapping[str, str] = field(default_factory=dict[str, str])
     resources: Resources = field(default_factory=Resources)
     limits: Limits = field(default_factory=Limits)

@@ -13,6 +13,7 @@ ROOT = Path(__file__).parents[1]
 # Data flow, from the left to the right: a module imports only from its own place or the left of it.
 ORDER = (
     ("errors", "aio", "launcher"),
+    ("image",),
     ("protocol", "keys", "outcome"),
     ("task",),
     ("harbor", "family", "checks", "envs"),

@@ -12,10 +12,10 @@ from termgym.harbor import generated
 from termgym.harbor.layout import attributes, is_ours, is_ours_to_be
 from termgym.harbor.table import (
     ABOVE_ZERO,
-    ABSOLUTE,
     COUNT,
     ENV,
     FLAG,
+    FOLDER,
     FROM_ZERO,
     LEVEL,
     SIZE,
@@ -61,7 +61,7 @@ def declared(config: Mapping[str, Any], name: str) -> Task:
         instruction="",
         oracle=_oracle(ours),
         image=ours.get("image", environment.get("docker_image", "", TEXT), TEXT),
-        workdir=environment.get("workdir", "/app", ABSOLUTE),
+        workdir=environment.get("workdir", "/app", FOLDER),
         env=environment.get("env", dict[str, str](), ENV),
         resources=_resources(config, environment),
         limits=_limits(config),

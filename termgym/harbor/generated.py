@@ -117,7 +117,9 @@ def _test(task: Task) -> str:
 def _dockerfile(task: Task) -> str:
     # An image that is a folder is nothing that Docker could begin from.
     base = _BASE if not task.image or task.image[0] in "/.~" else task.image
-    lines = [f"FROM {base}", *_install(task), f"WORKDIR {task.workdir}".replace("$", r"\$")]
+    lines = [f"FROM {base}", *_install(task)]
+    if task.workdir:
+        lines.append(f"WORKDIR {task.workdir}".replace("$", r"\$"))
     if task.files:
         lines += ["COPY files/ /", *_touch(task)]
     if task.setup:

@@ -19,6 +19,7 @@ import sys
 from fcntl import ioctl
 
 from . import init, linux, seccomp
+from .program import Program, open_pty
 from .rootfs import Base
 
 NAMESPACES = (
@@ -36,13 +37,9 @@ NAMESPACES = (
 CAPABILITIES = sum(1 << number for number in (0, 1, 3, 4, 5, 6, 7, 8, 10, 13, 18, 27, 29, 31))
 LAST_CAPABILITY = 40
 
-# Put back to their defaults for each program: what this process ignores must not be ignored by what it starts.
-SIGNALS = set(range(1, 32)) - {signal.SIGKILL, signal.SIGSTOP}
-
 NOT_A_PROGRAM = (errno.ENOENT, errno.EACCES, errno.ENOEXEC, errno.ENOTDIR, errno.ELOOP)
 
 READ_ONLY = linux.MS_RDONLY | linux.MS_NODEV | linux.MS_NOSUID
-TIOCSWINSZ, TIOCSPTLCK, TIOCGPTN = 0x5414, 0x40045431, 0x80045430
 # `max`, since all boxes share the host's 4,096 terminals.
 DEVPTS = "newinstance,ptmxmode=0666,mode=620,max=64"
 INOTIFY_INSTANCES = "32"
@@ -284,9 +281,9 @@ def answer(control: socket.socket, request: dict[str, object], fds: list[int], s
             kill_session(request["pid"])  # type: ignore[arg-type]
         else:
             if request["op"] == "pty":
-                fds = handed = open_pty(request["rows"], request["cols"])  # type: ignore[arg-type]
+                handed = open_pty(request["rows"], request["cols"])  # type: ignore[arg-type]
                 fds = [handed[1]] * 3
-            reply["pid"] = pid = spawn(request, fds)
+            reply["pid"] = pid = Program(request, fds).start()
             started.add(pid)
     except OSError as error:
         reply |= {"error": error.strerror, "program": error.errno in NOT_A_PROGRAM}
@@ -317,33 +314,3 @@ def session(pid: int) -> int:
         return os.getsid(pid)
     except ProcessLookupError:
         return 0
-
-
-def open_pty(rows: int, cols: int) -> list[int]:
-    """A new terminal of the box's own devpts: [master, slave]."""
-    master = os.open("/dev/pts/ptmx", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
-    ioctl(master, TIOCSPTLCK, struct.pack("i", 0))
-    ioctl(master, TIOCSWINSZ, struct.pack("4H", rows, cols, 0, 0))
-    number = struct.unpack("i", ioctl(master, TIOCGPTN, b"\0" * 4))[0]
-    return [master, os.open(f"/dev/pts/{number}", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)]
-
-
-def spawn(request: dict[str, object], fds: list[int]) -> int:
-    """Start a program in a session of its own, on a terminal if its standard input is one; returns its PID."""
-    argv: list[str] = request["argv"]  # type: ignore[assignment]
-    env: dict[str, str] = request["env"]  # type: ignore[assignment]
-    cwd: str = request["cwd"]  # type: ignore[assignment]
-    actions: list[tuple[int, ...]] = []
-    if request["op"] == "pty":
-        path = os.ttyname(fds[0])
-        actions.append((os.POSIX_SPAWN_OPEN, 0, path, os.O_RDWR, 0))  # type: ignore[arg-type]
-        actions += [(os.POSIX_SPAWN_DUP2, 0, number) for number in (1, 2)]
-    else:
-        actions += [(os.POSIX_SPAWN_DUP2, fd, number) for number, fd in enumerate(fds)]
-    if request.get("make_cwd"):
-        os.makedirs(cwd, exist_ok=True)
-    os.chdir(cwd)
-    try:
-        return os.posix_spawn(argv[0], argv, env, file_actions=actions, setsid=True, setsigmask=(), setsigdef=SIGNALS)
-    finally:
-        os.chdir("/")

@@ -5,6 +5,7 @@ Constants are from the kernel's uapi headers (linux/mount.h, linux/sched.h, linu
 
 import array
 import ctypes
+import errno
 import os
 import platform
 import signal
@@ -40,7 +41,8 @@ _AT_EMPTY_PATH, _AT_RECURSIVE = 0x1000, 0x8000
 _MOVE_MOUNT_F_EMPTY_PATH = 0x4
 _FSCONFIG_SET_STRING, _FSCONFIG_CMD_CREATE = 1, 6
 
-RESOLVE_NO_XDEV, RESOLVE_NO_MAGICLINKS, RESOLVE_IN_ROOT = 0x01, 0x02, 0x10
+RESOLVE_NO_XDEV, RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS, RESOLVE_IN_ROOT = 0x01, 0x02, 0x04, 0x10
+MAX_MOUNT_OPTIONS = 4095
 
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS = 1, 4, 24, 38
 PR_SET_NAME, PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL = 15, 47, 4
@@ -85,6 +87,12 @@ def setns(fd: int, kind: int) -> None:
 
 def mount(source: str, target: str, kind: str | None = None, flags: int = 0, data: str = "") -> None:
     """Mount `source`, a file system of `kind` or a folder, at `target`."""
+    if len(data) > MAX_MOUNT_OPTIONS:  # a page with a zero at its end; the kernel would cut it off there
+        raise OSError(
+            errno.E2BIG,
+            f"mount {kind} on {target}: its options take {len(data)} bytes, and {MAX_MOUNT_OPTIONS} fit: "
+            "fewer layers in the image, or fewer forks in a row, would do",
+        )
     result = _libc.mount(source.encode(), target.encode(), kind and kind.encode(), ctypes.c_ulong(flags), data.encode())
     _check(f"mount {kind or source} on {target}", result)
 
@@ -145,14 +153,18 @@ def pidfd_open(pid: int) -> int:
     return _call("pidfd_open", _PIDFD_OPEN, _long(pid), _long(0))
 
 
-def openat2(root_fd: int, path: str, flags: int, mode: int = 0, *, cross: bool = False) -> int:
+def openat2(
+    root_fd: int, path: str | bytes, flags: int, mode: int = 0, *, cross: bool = False, links: bool = True
+) -> int:
     """Open `path` as a process whose root is `root_fd` would: no `..` or symlink leads outside.
 
-    Magic links (/proc/PID/root) are refused, and so are other file systems (/proc, /dev) unless `cross`.
+    Magic links (/proc/PID/root) are refused, and so are other file systems (/proc, /dev) unless `cross`, and symlinks
+    unless `links`.
     """
-    resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | (0 if cross else RESOLVE_NO_XDEV)
+    resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS
+    resolve |= (0 if cross else RESOLVE_NO_XDEV) | (0 if links else RESOLVE_NO_SYMLINKS)
     how = struct.pack("QQQ", flags | os.O_CLOEXEC, mode, resolve)
-    return _call(f"open {path}", _OPENAT2, _long(root_fd), path.encode(errors="surrogateescape"), how, _long(len(how)))
+    return _call(f"open {path!r}", _OPENAT2, _long(root_fd), os.fsencode(path), how, _long(len(how)))
 
 
 def receive(sock: socket.socket, size: int, count: int) -> tuple[bytes, list[int]]:

@@ -3,7 +3,7 @@
     upper      in a tmpfs of the box's own, of limited size: all that its processes write
     layers     the uppers of boxes that it was forked from, read-only
     skeleton   a small tree of ours: /etc, /root, /tmp, empty folders
-    base       the host's userland, or an image folder, read-only
+    base       the host's userland, or the layers of an image, read-only
 
 Of the host only /usr shows (without /usr/local and the Python environment that runs termgym), as an overlay of its
 own at /usr: the rest of the root is the skeleton, so that nothing of the host can be there by accident.
@@ -12,7 +12,9 @@ own at /usr: the rest of the root is the skeleton, so that nothing of the host c
 import os
 import stat
 
+from . import layers as stack
 from . import linux
+from .layers import is_folder
 
 USERLAND = ("bin", "lib", "lib32", "lib64", "libx32", "sbin", "usr")
 FOLDERS = ("dev", "etc", "home", "media", "mnt", "opt", "proc", "root", "run", "srv", "sys", "tmp", "var")
@@ -68,7 +70,7 @@ class Base:
 
 def userland() -> list[str]:
     """The folders of the host that show inside: /usr, and /bin, /lib, ... where they are not links into it."""
-    return [name for name in USERLAND if _is_folder(f"/{name}")]
+    return [name for name in USERLAND if is_folder(f"/{name}")]
 
 
 def links() -> dict[str, str]:
@@ -93,7 +95,8 @@ def build_host_base(folder: str, hidden: list[str], links: dict[str, str], etc: 
     parts["usr"].insert(0, _usr_skeleton(folder, hidden))
     os.makedirs(f"{skeleton}/etc/profile.d", 0o755, exist_ok=True)
     for name in ETC:
-        _copy(f"{etc}/{name}", f"{skeleton}/etc/{name}")
+        if os.path.lexists(f"{etc}/{name}"):
+            _copy([f"{etc}/{name}"], f"{skeleton}/etc/{name}")
     _write(skeleton, WRITTEN)
     pins = _build_pins(folder, [skeleton])
     return Base(parts, pins, {name: [_over(folder), *layers] for name, layers in parts.items() if name})
@@ -117,16 +120,17 @@ def _usr_skeleton(folder: str, hidden: list[str]) -> str:
     return skeleton
 
 
-def build_image_base(folder: str, lower: str) -> Base:
-    """The base that shows the image folder `lower`, with the mount points and names that every box has."""
+def build_image_base(folder: str, lower: list[str]) -> Base:
+    """The base that shows an image, the layers `lower` with the uppermost first, with what every box has over it."""
     skeleton = f"{folder}/skeleton"
     os.mkdir(skeleton, 0o755)
     for name in ("dev", "etc", "proc", "root", "run", "sys", "tmp"):
         os.mkdir(f"{skeleton}/{name}", 0o755)
     _write(skeleton, {name: WRITTEN[name] for name in ("etc/hostname", "etc/hosts")})
-    pins = _build_pins(folder, [skeleton, lower])
-    trusted = {name: [_over(folder), f"{lower}/{name}"] for name in USERLAND if _is_folder(f"{lower}/{name}")}
-    return Base({"": [skeleton, lower]}, pins, trusted)
+    pins = _build_pins(folder, [skeleton, *lower])
+    found = {name: stack.find(lower, name) for name in USERLAND}
+    trusted = {name: [_over(folder), *paths] for name, paths in found.items() if paths and is_folder(paths[0])}
+    return Base({"": [skeleton, *lower]}, pins, trusted)
 
 
 def _build_pins(folder: str, layers: list[str]) -> str:
@@ -134,18 +138,17 @@ def _build_pins(folder: str, layers: list[str]) -> str:
     pins = f"{folder}/pins"
     os.makedirs(f"{pins}/etc", 0o755)
     for name in USERLAND:
-        for link in (f"{layer}/{name}" for layer in layers):
-            if os.path.islink(link):
-                os.symlink(os.readlink(link), f"{pins}/{name}")
+        for link in filter(os.path.islink, stack.find(layers, name)):
+            os.symlink(os.readlink(link), f"{pins}/{name}")
     for name in PINNED_ETC:
-        source = next((p for layer in layers if os.path.lexists(p := f"{layer}/etc/{name}")), None)
-        if source is None:
-            os.makedirs(os.path.dirname(f"{pins}/etc/{name}"), 0o755, exist_ok=True)
-            _whiteout(f"{pins}/etc/{name}")
-            continue
-        _copy(source, f"{pins}/etc/{name}")
-        if _is_folder(f"{pins}/etc/{name}"):
-            _opaque(f"{pins}/etc/{name}")
+        target = f"{pins}/etc/{name}"
+        found = stack.find(layers, f"etc/{name}")
+        _copy(found, target)
+        if not found:
+            os.makedirs(os.path.dirname(target), 0o755, exist_ok=True)
+            _whiteout(target)
+        elif is_folder(target):
+            _opaque(target)
     return pins
 
 
@@ -166,14 +169,10 @@ def settle_owners(folder: str, owner: int) -> None:
             os.chmod(f"{folder}/skeleton/{path}", mode)
 
 
-def _is_folder(path: str) -> bool:
-    return os.path.isdir(path) and not os.path.islink(path)
-
-
 def _own_folder(path: str, host: str) -> None:
     """An empty folder of our own at `path`, with nothing of the host's folder of that name in it."""
     os.mkdir(path, 0o755)
-    if not _opaque(path) and _is_folder(host):
+    if not _opaque(path) and is_folder(host):
         for name in os.listdir(host):
             _whiteout(f"{path}/{name}")
 
@@ -181,7 +180,7 @@ def _own_folder(path: str, host: str) -> None:
 def _opaque(path: str) -> bool:
     """Cut the folder off from the layers below; False on kernels before 6.6, whose tmpfs has no user xattrs."""
     try:
-        os.setxattr(path, "user.overlay.opaque", b"y")
+        os.setxattr(path, stack.OPAQUE, b"y")
     except OSError:
         return False
     return True
@@ -191,20 +190,19 @@ def _whiteout(path: str) -> None:
     os.mknod(path, stat.S_IFCHR | 0o600, os.makedev(0, 0))
 
 
-def _copy(source: str, target: str) -> None:
-    """Copy what everyone may read of a file, link or folder; what is missing or private is left out."""
-    try:
-        mode = os.lstat(source).st_mode
-    except FileNotFoundError:
+def _copy(found: list[str], target: str) -> None:
+    """Copy what everyone may read of what `find` found: a file, a link, a folder merged of several, or nothing."""
+    if not found:
         return
+    source, mode = found[0], os.lstat(found[0]).st_mode
     os.makedirs(os.path.dirname(target), 0o755, exist_ok=True)
     if stat.S_ISLNK(mode):
         if not os.path.lexists(target):
             os.symlink(os.readlink(source), target)
     elif stat.S_ISDIR(mode):
         os.makedirs(target, 0o755, exist_ok=True)
-        for name in os.listdir(source):
-            _copy(f"{source}/{name}", f"{target}/{name}")
+        for name in stack.names(found):
+            _copy(stack.find(found, name), f"{target}/{name}")
     elif stat.S_ISREG(mode) and mode & 0o004:
         if os.path.lexists(target):
             os.unlink(target)

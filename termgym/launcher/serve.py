@@ -84,7 +84,7 @@ class Launcher:
         self.users = Users()
         self.outside = _own_mounts()
         self.idmapped = False
-        self.bases = {"": self._host_base(hidden)}
+        self.bases: dict[tuple[str, ...], Base] = {(): self._host_base(hidden)}
         self.init = init.write("/base")
         self.inside = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
 
@@ -96,7 +96,7 @@ class Launcher:
     def run(self) -> None:
         """Serve until the socket closes."""
         while True:
-            message, fds = linux.receive(self.sock, 1 << 16, 2)
+            message, fds = linux.receive(self.sock, 1 << 18, 2)
             if not message:
                 return
             request = json.loads(message)
@@ -122,7 +122,7 @@ class Launcher:
 
     def create(self, request: dict[str, object], control: int) -> int:
         """Clone a box's PID 1, map its users and put it into its cgroup; returns its PID here."""
-        image: str = request["image"]  # type: ignore[assignment]
+        image = tuple[str, ...](request["image"])  # type: ignore[arg-type]
         number: int = request["box"]  # type: ignore[assignment]
         if image not in self.bases:
             self.bases[image] = self._image_base(image)
@@ -226,15 +226,22 @@ class Launcher:
         os.close(etc)
         return base
 
-    def _image_base(self, image: str) -> Base:
+    def _image_base(self, image: tuple[str, ...]) -> Base:
+        """The base of an image: its layers' folders, the uppermost first."""
         folder = f"/base/{len(self.bases)}"
+        trees: dict[str, int] = {}
         linux.setns(self.outside, linux.CLONE_NEWNS)
         try:
-            tree = self._shown(image)
+            for number, layer in enumerate(image):
+                trees[str(number)] = self._shown(layer)
+        except OSError:
+            for tree in trees.values():
+                os.close(tree)
+            raise
         finally:
             linux.setns(self.inside, linux.CLONE_NEWNS)
-        self._attach(folder, {"lower": tree})
-        base = rootfs.build_image_base(folder, f"{folder}/lower")
+        self._attach(folder, trees)
+        base = rootfs.build_image_base(folder, [f"{folder}/{name}" for name in trees])
         rootfs.settle_owners(folder, self.users.start)
         return base
 

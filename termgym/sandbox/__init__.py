@@ -1,15 +1,16 @@
 """A sandbox: an isolated Linux userland that one agent may do to as it likes.
 
 `Sandbox` is the contract of all kinds; `open_sandbox` starts one by the name of its kind, which is the name of the
-module here that implements it: adding a kind is adding a module with a class `Sandbox` of its own.
+module here that implements it: adding a kind is adding a module, with the functions `new` and `base_of`.
 """
 
 import importlib
 import os
 import pkgutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from functools import cache
+from typing import Any, NamedTuple, Protocol
 
 from termgym.engine import close_engine
 from termgym.errors import UnknownName
@@ -38,16 +39,17 @@ class SandboxSpec:
     """What a sandbox is started with."""
 
     image: str = ""
-    """An image folder; empty for the host's own userland."""
+    """The path of a root folder, which begins with `/`, `./`, `../` or `~`; or the name or digest of a stored image
+    (termgym.image.store); empty for the host's own userland."""
     workdir: str = "/app"
-    """The folder that programs start in; made if missing."""
+    """The folder that programs start in; made if missing. Empty for the image's own."""
     env: Mapping[str, str] = field(default_factory=dict[str, str])
-    """Environment variables on top of the usual ones."""
-    user: str = ""
-    """Who programs run as, in the form of Docker's USER; empty for whom the image says, else root."""
+    """Environment variables on top of the usual ones and the image's."""
     network: str = "none"
     """"none", a loopback of its own; or "public", the world, where the kind of sandbox can."""
     resources: Resources = field(default_factory=Resources)
+    user: str = ""
+    """Who programs run as: `name`, `uid`, `name:group` or `uid:gid`, as in Docker. Empty for the image's own."""
 
 
 class ExecResult(NamedTuple):
@@ -105,10 +107,12 @@ class Sandbox(Protocol):
         cwd: str | None = None,
         stdin: bytes = b"",
         timeout_s: float = 60.0,
+        user: str | None = None,
     ) -> ExecResult:
         """Run a program to its end and return what it printed, each stream cut at 10 MiB.
 
-        After `timeout_s` seconds its whole session is killed, inside too.
+        It runs as the spec's user, unless `user` says otherwise, and in the spec's folder, unless `cwd` does. After
+        `timeout_s` seconds its whole session is killed, inside too.
         """
         ...
 
@@ -119,7 +123,10 @@ class Sandbox(Protocol):
         ...
 
     async def put(self, files: Mapping[str, File]) -> None:
-        """Write files at absolute paths, as root inside, making folders as needed. No path leads outside."""
+        """Write files at absolute paths, as root inside, making folders as needed. No path leads outside.
+
+        What root may not write to without overriding its mode is written as the spec's user.
+        """
         ...
 
     async def get(self, path: str, max_bytes: int = MAX_FILE_BYTES) -> bytes:
@@ -162,13 +169,26 @@ def sandbox_kinds() -> list[str]:
     return sorted(module.name for module in pkgutil.iter_modules(__path__))
 
 
+def base_of(kind: str, spec: SandboxSpec) -> Hashable:
+    """What a sandbox starts from: equal for specs whose sandboxes are equal until a program is started in them.
+
+    Raises:
+        UnknownName: There is no such kind, or no image of that name.
+    """
+    return _module(kind).base_of(spec)
+
+
 def new_sandbox(kind: str, spec: SandboxSpec) -> Sandbox:
     """A sandbox of `kind`, not yet started.
 
     Raises:
         UnknownName: There is no such kind.
     """
+    return _module(kind).new(spec)
+
+
+@cache
+def _module(kind: str) -> Any:
     if kind not in sandbox_kinds():
         raise UnknownName("sandbox", kind, sandbox_kinds())
-    module = importlib.import_module(f"{__name__}.{kind}")
-    return module.new(spec)
+    return importlib.import_module(f"{__name__}.{kind}")

@@ -16,7 +16,7 @@ import os
 import secrets
 import select
 import termios
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,14 @@ _ON_TERMINAL = (
 def new(spec: SandboxSpec) -> "DockerSandbox":
     """A sandbox of this kind, not yet started."""
     return DockerSandbox(spec)
+
+
+def base_of(spec: SandboxSpec) -> Hashable:
+    """See `termgym.sandbox.base_of`: a name is one image for as long as an event loop lives (`Base.find`).
+
+    What an entry point would be given counts as well, since only the engine knows whether there is one.
+    """
+    return spec.image, spec.network, spec.workdir, frozenset(spec.env.items()), spec.user
 
 
 class DockerSandbox:
@@ -176,25 +184,30 @@ class DockerSandbox:
         """The folder that programs start in."""
         return self.spec.workdir or self._its_base.workdir
 
-    def _env(self, more: Mapping[str, str] | None) -> dict[str, str]:
-        user = "root" if self._verify else (self.spec.user or self._its_base.user).partition(":")[0]
+    def _env(self, user: str, more: Mapping[str, str] | None) -> dict[str, str]:
+        name = user.partition(":")[0]
         usual = VERIFIER_ENV if self._verify else ENV
-        if user not in ("", "0", "root"):  # HOME is then the engine's to say, from the container's /etc/passwd
-            usual = {**usual, "USER": user, "LOGNAME": user}
+        if name not in ("", "0", "root"):  # HOME is then the engine's to say, from the container's /etc/passwd
+            usual = {**usual, "USER": name, "LOGNAME": name}
             usual.pop("HOME")
         image = self._its_base.env
         return {**usual, **({} if self._verify else image), **self.spec.env, **(more or {})}
 
     async def _program(
-        self, argv: Sequence[str], env: Mapping[str, str] | None = None, cwd: str | None = None, **more: bool
+        self,
+        argv: Sequence[str],
+        env: Mapping[str, str] | None = None,
+        cwd: str | None = None,
+        user: str | None = None,
+        **more: bool,
     ) -> Program:
         if not self._started:
             raise SandboxDied("the sandbox is not running: it was sealed, closed, or never started")
         folder = cwd or ("/tests" if self._verify else self.workdir)
         if cwd is None and self._root is not None:
             self._root.make_folder(folder)
-        user = "0:0" if self._verify else self.spec.user or self._its_base.user
-        options: dict[str, Any] = {"environment": self._env(env), "workdir": folder, "user": user, **more}
+        user = "0:0" if self._verify else user or self.spec.user or self._its_base.user
+        options: dict[str, Any] = {"environment": self._env(user, env), "workdir": folder, "user": user, **more}
         return await Program.make(self._docker, self._id, argv, **options)
 
     async def exec(
@@ -205,9 +218,10 @@ class DockerSandbox:
         cwd: str | None = None,
         stdin: bytes = b"",
         timeout_s: float = 60.0,
+        user: str | None = None,
     ) -> ExecResult:
         """See `Sandbox.exec`. A status above 128 counts as a signal's, since the engine reports those so."""
-        program = await self._program(argv, env, cwd, stdin=True)
+        program = await self._program(argv, env, cwd, user, stdin=True)
         ended = await program.run(stdin, timeout_s, self._kill)
         if not self._started and not ended[-1]:
             raise SandboxDied("the sandbox's processes are gone")

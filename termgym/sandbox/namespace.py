@@ -19,13 +19,15 @@ import signal
 import socket
 import struct
 import termios
-from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Generator, Hashable, Mapping, Sequence
 from fcntl import ioctl
 from typing import Any
 
 from termgym import aio
 from termgym.channel import Capture, ProgramError
-from termgym.errors import SandboxDied, SandboxError
+from termgym.errors import SandboxDied, SandboxError, SandboxUnavailable
+from termgym.image import ROOT, Account, Image
+from termgym.image.store import image_of
 from termgym.launcher import linux
 from termgym.launcher_client import Launcher, launcher
 from termgym.root import Root
@@ -44,6 +46,13 @@ _TIOCGSID, _TIOCGPTPEER = 0x5429, 0x5441
 def new(spec: SandboxSpec) -> "NamespaceSandbox":
     """A sandbox of this kind, not yet started."""
     return NamespaceSandbox(spec)
+
+
+def base_of(spec: SandboxSpec) -> Hashable:
+    """See `termgym.sandbox.base_of`: the image's digest; and where its entry point runs, all that this is given."""
+    image = image_of(spec.image)
+    start = (spec.workdir, frozenset(spec.env.items()), spec.user) if image.entrypoint else ()
+    return image.digest, *start
 
 
 class NamespaceSandbox:
@@ -81,6 +90,7 @@ class NamespaceSandbox:
 
     async def _start(self) -> None:
         self._launcher = await launcher()
+        self._account()
         if self._parent is not None and self._parent._launcher is not self._launcher:
             raise SandboxDied("the sandbox to fork is of another event loop, or its launcher is gone")
         self._number = next(self._launcher.boxes)
@@ -92,14 +102,40 @@ class NamespaceSandbox:
         message, fds = await self._service.begun()
         if "error" in message:
             raise SandboxError(f"the sandbox could not start: {message['error']}")
-        self._root = Root(*fds, nodev=True)
+        self._root = Root(*fds, nodev=True, other=lambda: self._as(self._account()))
+        if self._parent is None and image_of(self.spec.image).entrypoint:
+            await self._start_entrypoint()
+
+    async def _start_entrypoint(self) -> None:
+        """Have the image's ENTRYPOINT run in the background. Docker would give it the command; ours is to wait."""
+        argv = [*image_of(self.spec.image).entrypoint, "sleep", "infinity"]
+        assert self._service is not None
+        try:
+            pid, _ = await self._spawn(self._service, "exec", argv, None, None)
+        except ProgramError as error:
+            raise SandboxError(f"the ENTRYPOINT of the image {self.spec.image}, {argv[0]}: {error}") from error
+        del self._service.exits[pid]
+
+    def _account(self, user: str | None = None) -> Account:
+        """Who programs run as; in a verifier root, whatever the image's /etc/passwd says."""
+        if self._verify:
+            return ROOT
+        image = image_of(self.spec.image)
+        account = image.account(user or self.spec.user or image.user)
+        assert self._launcher is not None
+        if not account.is_root and self._launcher.users == "single":
+            raise SandboxUnavailable(
+                f"{self.spec.image or 'the sandbox'} is to run programs as the user {account.name!r}, and without root "
+                "there is only root inside: run termgym as root, or give user='root'"
+            )
+        return account
 
     def _request(self) -> dict[str, Any]:
         resources = self.spec.resources
         return {
             "op": "create",
             "box": self._number,
-            "image": self.spec.image,
+            "image": [str(layer) for layer in reversed(image_of(self.spec.image).layers)],
             "parent": self._parent._number if self._parent is not None else 0,
             "verify": self._verify,
             "pids": resources.processes,
@@ -172,16 +208,18 @@ class NamespaceSandbox:
         cwd: str | None = None,
         stdin: bytes = b"",
         timeout_s: float = 60.0,
+        user: str | None = None,
     ) -> ExecResult:
         """See `Sandbox.exec`."""
         async with self._serving() as service:
-            with self._as_root():  # so that the program may open /dev/stdin, /dev/stdout and /dev/stderr anew
+            with self._as(ROOT):  # so that the program may open /dev/stdin, /dev/stdout and /dev/stderr anew
                 given, out, err = os.memfd_create("stdin"), Capture(), Capture()
             with out, err:
                 os.write(given, stdin)
                 os.lseek(given, 0, os.SEEK_SET)
                 try:
-                    pid, _ = await self._spawn(service, "exec", argv, env, cwd, [given, out.writer, err.writer])
+                    fds = [given, out.writer, err.writer]
+                    pid, _ = await self._spawn(service, "exec", argv, env, cwd, fds, user)
                 except ProgramError as error:
                     return ExecResult(127, b"", f"{argv[0]}: {error}".encode())
                 finally:
@@ -221,14 +259,17 @@ class NamespaceSandbox:
         env: Mapping[str, str] | None,
         cwd: str | None,
         fds: Sequence[int] = (),
+        user: str | None = None,
         **more: int,
     ) -> tuple[int, list[int]]:
+        image, account = image_of(self.spec.image), self._account(user)
         request = {
             "op": op,
             "argv": list(argv),
-            "env": {**(VERIFIER_ENV if self._verify else ENV), **self.spec.env, **(env or {})},
-            "cwd": cwd or ("/tests" if self._verify else self.spec.workdir),
-            "make_cwd": cwd is None,
+            "env": {**self._env(image, account), **self.spec.env, **(env or {})},
+            "cwd": cwd or ("/tests" if self._verify and cwd is None else self.spec.workdir or image.workdir),
+            "make_cwd": not cwd,
+            "account": None if account.is_root else account[:3],
             **more,
         }
         reply, handed = await service.ask(request, fds)
@@ -236,25 +277,34 @@ class NamespaceSandbox:
         service.exits[pid] = asyncio.get_running_loop().create_future()
         return pid, handed
 
+    def _env(self, image: Image, account: Account) -> dict[str, str]:
+        if self._verify:
+            return VERIFIER_ENV
+        return {**ENV, "HOME": account.home, "LOGNAME": account.name, "USER": account.name, **image.env}
+
     async def put(self, files: Mapping[str, File]) -> None:
         """See `Sandbox.put`."""
-        with self._as_root() as root:
+        with self._as(ROOT) as root:
             root.put(files)
 
     async def get(self, path: str, max_bytes: int = MAX_FILE_BYTES) -> bytes:
         """See `Sandbox.get`."""
-        with self._as_root() as root:
+        with self._as(ROOT) as root:
             return root.get(path, max_bytes)
 
     @contextlib.contextmanager
-    def _as_root(self) -> Generator[Root]:
-        """Touch files as root inside does: with its ids outside, so that no more is possible than to the agent."""
+    def _as(self, account: Account) -> Generator[Root]:
+        """Touch files with an account's ids outside, so that no more is possible than to the agent.
+
+        For root it is less: the rights of an owner, without those that override modes.
+        """
         if self._root is None or self._launcher is None:
             raise SandboxDied("the sandbox is not started, or closed")
         if os.geteuid() != 0:
             yield self._root
             return
-        uid, gid = linux.set_fsid(self._launcher.owner, self._launcher.owner)
+        owner = self._launcher.owner
+        uid, gid = linux.set_fsid(owner + account.uid, owner + account.gid)
         try:
             yield self._root
         finally:
