@@ -139,7 +139,7 @@ def test_a_foreign_folder_comes_back_the_same(tmp_path: Path) -> None:
 def test_a_foreign_folder_is_understood(tmp_path: Path) -> None:
     task = Task.load(foreign(tmp_path / "tidy"))
     assert task.instruction == "\ufeffTidy the logs.\r\n\tNo trailing newline"
-    assert (task.id, task.image, task.workdir) == ("bench/tidy-logs", "bench/tidy-logs:1", "/app")
+    assert (task.id, task.image, task.workdir) == ("bench/tidy-logs", "bench/tidy-logs:1", "")
     assert task.env == {"TOKEN": "${TOKEN}", "MODE": "fast"}
     assert (task.resources.cpus, task.resources.memory_mb, task.resources.storage_mb) == (2, 2048, 10240)
     assert (task.limits.wall_s, task.limits.verifier_s) == (900, 600)
@@ -377,7 +377,10 @@ MALFORMED: dict[str, tuple[Edit, str]] = {
     "newer": (edited('"1.1"', '"1.5"'), "version is '1.5'; expected one of 1.0, 1.1, 1.2, 1.3, 1.4; a newer"),
     "version type": (edited('"1.1"', "1.1"), "task.toml: version is 1.1; expected a string"),
     "schema": (edited("version", "schema_version = '2.0' #"), "schema_version is '2.0'; expected one of"),
-    "steps": (edited("[task]", "[[steps]]\nname = 'a'\n[task]"), "[[steps]]: multi-step tasks are not"),
+    "steps": (
+        edited("[task]", "[[steps]]\nname = 'a'\n[task]"),
+        "steps/a/instruction.md: missing; expected the step's",
+    ),
     "steps type": (edited("source", "steps = 3\nsource"), "task.toml: steps is 3; expected a list"),
     "windows": (edited("cpus = 2", "os = 'windows'"), "[environment] os is 'windows'; expected \"linux\""),
     "gpus": (edited("cpus = 2", "gpus = 1"), "[environment] gpus is 1; expected 0; GPUs are not supported"),

@@ -5,11 +5,13 @@ One rule writes it: begin with task.toml as it was read, and set what would othe
 
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
+from dataclasses import replace
 from typing import Any, NamedTuple, cast
 
-from termgym.errors import TaskError
-from termgym.harbor import generated
-from termgym.harbor.layout import attributes, is_ours, is_ours_to_be
+from termgym.harbor import generated, phases, refused
+from termgym.harbor.compose import Service, service
+from termgym.harbor.image import built
+from termgym.harbor.layout import attributes, is_ours, is_ours_to_be, layout
 from termgym.harbor.table import (
     ABOVE_ZERO,
     ABSOLUTE,
@@ -19,7 +21,6 @@ from termgym.harbor.table import (
     FROM_ZERO,
     LEVEL,
     SIZE,
-    TABLES,
     TEXT,
     TEXTS,
     Kind,
@@ -27,10 +28,10 @@ from termgym.harbor.table import (
     table,
 )
 from termgym.protocol import DEFAULT_DURATION_S, Command
-from termgym.task import DOMAINS, Limits, Resources, Task
+from termgym.task import DOMAINS, File, Limits, Place, Resources, Step, Task
 
-SCHEMA_VERSIONS = ("1.0", "1.1", "1.2", "1.3", "1.4")
 HARBOR_VERIFIER_S = 600.0
+COMPOSE = "environment/docker-compose.yaml"
 _DIFFICULTIES = {"easy": 1, "medium": 3, "hard": 5}
 _DOMAIN = Kind(f"one of {', '.join(DOMAINS)}", (str,), lambda value: value in (*DOMAINS, ""))
 _OURS = "metadata.termgym"
@@ -45,26 +46,40 @@ class Listed(NamedTuple):
     run: bool
 
 
-def declared(config: Mapping[str, Any], name: str) -> Task:
+def declared(config: Mapping[str, Any], name: str, files: Mapping[str, File] | None = None) -> Task:
     """A task with all that task.toml says, in a folder called `name`.
+
+    `files` are path below the folder -> file: of a folder of others, a Dockerfile says which image there is to be, and
+    a compose file what is in its container's environment.
 
     Raises:
         TaskError: A value is wrong, or asks for what is not supported.
     """
-    _refuse_unsupported(config)
+    refused.check(config)
+    files = {} if files is None or is_ours(config) else files
     ours, metadata = table(config, _OURS), table(config, "metadata")
-    environment = table(config, "environment")
+    environment, agent = table(config, "environment"), table(config, "agent")
     domain, skills, level = _guesses(metadata)
     listed(config)
+    identity = ours.get("id", table(config, "task").get("name", name, TEXT), TEXT)
+    place = _place(config, identity, files)
+    user = phases.user_of(agent)
     return Task(
-        id=ours.get("id", table(config, "task").get("name", name, TEXT), TEXT),
+        id=identity,
         instruction="",
         oracle=_oracle(ours),
-        image=ours.get("image", environment.get("docker_image", "", TEXT), TEXT),
-        workdir=environment.get("workdir", "/app", ABSOLUTE),
-        env=environment.get("env", dict[str, str](), ENV),
-        resources=_resources(config, environment),
+        image=place.image,
+        workdir=place.workdir,
+        user=user,
+        network=phases.network(config),
+        healthcheck=phases.healthcheck(environment),
+        env=place.env,
+        resources=place.resources,
         limits=_limits(config),
+        judge=phases.judge(config, built(f"{identity}-verifier", "tests/", files), place),
+        artifacts=phases.artifacts(table(config)),
+        steps=phases.steps(config, user),
+        combine=table(config).get("multi_step_reward_strategy", "mean", TEXT),
         domain=ours.get("domain", domain, _DOMAIN),
         skills=tuple(ours.get("skills", skills, TEXTS)),
         level=ours.get("level", level, LEVEL),
@@ -74,24 +89,17 @@ def declared(config: Mapping[str, Any], name: str) -> Task:
     )
 
 
-def _refuse_unsupported(config: Mapping[str, Any]) -> None:
-    root, environment = table(config), table(config, "environment")
-    _check_version(root)
-    if root.get("steps", [], TABLES):
-        raise TaskError("task.toml: [[steps]]: multi-step tasks are not supported yet")
-    if environment.get("os", "linux", TEXT) != "linux":
-        raise environment.wrong("os", '"linux"; other systems are not supported')
-    if environment.get("gpus", 0, COUNT) > 0:
-        raise environment.wrong("gpus", "0; GPUs are not supported yet")
-    if table(config, _OURS).get("layout", "harbor", TEXT) != "harbor":
-        raise table(config, _OURS).wrong("layout", '"harbor", or none')
-
-
-def _check_version(root: Table) -> None:
-    key = "schema_version" if "schema_version" in root.items else "version"
-    version = root.get(key, SCHEMA_VERSIONS[0], TEXT)
-    if version not in SCHEMA_VERSIONS:
-        raise root.wrong(key, f"one of {', '.join(SCHEMA_VERSIONS)}; a newer schema needs a newer termgym")
+def _place(config: Mapping[str, Any], identity: str, files: Mapping[str, File]) -> Place:
+    """The agent's own place."""
+    ours, environment = table(config, _OURS), table(config, "environment")
+    main = service(files[COMPOSE], COMPOSE, "main") if COMPOSE in files else Service()
+    image = main.image or built(identity, "environment/", files)
+    image = ours.get("image", environment.get("docker_image", image, TEXT), TEXT)
+    # An image of others knows best where its agent is to be; where there is none, and in ours, it is /app.
+    workdir = main.workdir or ("" if image and not is_ours(config) else "/app")
+    env = {**main.env, **environment.get("env", dict[str, str](), ENV)}
+    resources = _resources(config, environment)
+    return Place(image, ours.get("workdir", environment.get("workdir", workdir, ABSOLUTE), TEXT), env, resources)
 
 
 def _guesses(metadata: Table) -> tuple[str, Sequence[str], int]:
@@ -117,19 +125,17 @@ def _limits(config: Mapping[str, Any]) -> Limits:
 
 def _resources(config: Mapping[str, Any], environment: Table) -> Resources:
     ours, usual = table(config, f"{_OURS}.resources"), Resources()
-    return Resources(
-        cpus=environment.get("cpus", usual.cpus, ABOVE_ZERO),
-        memory_mb=environment.mib("memory_mb", "memory", usual.memory_mb),
-        storage_mb=environment.mib("storage_mb", "storage", usual.storage_mb),
+    return replace(
+        phases.sizes(environment),
         inodes=ours.get("inodes", usual.inodes, SIZE),
         processes=ours.get("processes", usual.processes, SIZE),
     )
 
 
 def _oracle(ours: Table) -> tuple[Command, ...]:
-    items = [Table(f"{_OURS}.oracle.{number}", item) for number, item in enumerate(_tables(ours, "oracle"))]
     return tuple(
-        Command(_required(item, "keystrokes"), item.get("duration", DEFAULT_DURATION_S, FROM_ZERO)) for item in items
+        Command(item.need("keystrokes", TEXT), item.get("duration", DEFAULT_DURATION_S, FROM_ZERO))
+        for item in ours.each("oracle")
     )
 
 
@@ -140,25 +146,14 @@ def listed(config: Mapping[str, Any]) -> tuple[Listed, ...]:
         TaskError: A check's name, weight or `run` cannot be, or two have one name.
     """
     checks: dict[str, Listed] = {}
-    for number, items in enumerate(_tables(table(config, _OURS), "checks")):
-        item = Table(f"{_OURS}.checks.{number}", items)
-        name = _required(item, "name")
+    for item in table(config, _OURS).each("checks"):
+        name = item.need("name", TEXT)
         if not _is_check_name(name):
             raise item.wrong("name", "a file name, not reward, binary, or one that ends in .run")
         if name in checks:
             raise item.wrong("name", "a name that no other check has")
         checks[name] = Listed(name, item.get("weight", 1.0, ABOVE_ZERO), item.get("run", False, FLAG))
     return tuple(checks.values())
-
-
-def _tables(ours: Table, key: str) -> list[dict[str, Any]]:
-    return ours.get(key, list[dict[str, Any]](), TABLES)
-
-
-def _required(item: Table, key: str) -> str:
-    if key not in item.items:
-        raise TaskError(f"task.toml: [{item.name}] {key}: missing; expected a string")
-    return item.get(key, "", TEXT)
 
 
 def _is_check_name(name: str) -> bool:
@@ -173,11 +168,12 @@ def document(task: Task, name: str) -> dict[str, Any]:
         TaskError: The task has files that have no place in a folder.
     """
     config = deepcopy(dict(task.config))
-    there = declared(config, name)
+    there = declared(config, name, layout(task)[0])
     if not config:
-        config["schema_version"] = SCHEMA_VERSIONS[-1]
+        config["schema_version"] = refused.SCHEMA_VERSIONS[-1]
     _write_limits(config, task.limits, there.limits)
     _write_environment(config, task, there)
+    _write_phases(config, task, there)
     ours = is_ours_to_be(task)
     if ours and not is_ours(config):
         _set(config, _OURS, "id", task.id)
@@ -185,7 +181,16 @@ def document(task: Task, name: str) -> dict[str, Any]:
     _write_ours(config, task, there)
     if not ours and is_ours(config):
         _set(config, _OURS, "layout", "harbor")
+    _write_workdir(config, task, name)
     return config
+
+
+def _write_workdir(config: dict[str, Any], task: Task, name: str) -> None:
+    """Where nothing is said of it, it follows from all else."""
+    if declared(config, name, layout(task)[0]).workdir != task.workdir:
+        _drop(config, "environment", "workdir")
+        _drop(config, _OURS, "workdir")
+        _set(config, "environment" if task.workdir else _OURS, "workdir", task.workdir)
 
 
 def _write_limits(config: dict[str, Any], limits: Limits, there: Limits) -> None:
@@ -209,14 +214,58 @@ def _write_environment(config: dict[str, Any], task: Task, there: Task) -> None:
         if getattr(task.resources, key) != getattr(there.resources, key):
             _drop(config, "environment", legacy)
     _set_changed(config, "environment", ("cpus", "memory_mb", "storage_mb"), task.resources, there.resources)
-    _set_changed(config, "environment", ("workdir", "env"), task, there)
     _set_changed(config, f"{_OURS}.resources", ("inodes", "processes"), task.resources, there.resources)
-    built = is_ours_to_be(task) and generated.has_dockerfile(task)
-    if task.image != there.image or (built and not is_ours(task.config)):
+    if task.image != there.image or (is_ours_to_be(task) and not is_ours(task.config)):
+        _write_image(config, task)
+    _set_changed(config, "environment", ("env",), task, there)
+
+
+def _write_image(config: dict[str, Any], task: Task) -> None:
+    """Say which image it is, in the place where a folder that is ours, or is not, has it."""
+    _drop(config, "environment", "docker_image")
+    _drop(config, _OURS, "image")
+    files, ours = layout(task)
+    if ours and generated.has_dockerfile(task):
         # With a docker_image Harbor would not build the Dockerfile that adds the task's files to it.
-        _drop(config, "environment", "docker_image")
-        _drop(config, _OURS, "image")
-        _set_or_drop(config, *((_OURS, "image") if built else ("environment", "docker_image")), task.image)
+        _set_or_drop(config, _OURS, "image", task.image)
+    elif task.image != ("" if ours else built(task.id, "environment/", files)):
+        _set(config, *(("environment", "docker_image") if task.image else (_OURS, "image")), task.image)
+
+
+def _write_phases(config: dict[str, Any], task: Task, there: Task) -> None:
+    if task.user != there.user:
+        _set_or_drop(config, "agent", "user", task.user)
+    if task.network != there.network:
+        _write_network(config, task.network)
+    if task.healthcheck != there.healthcheck:
+        _set_or_drop(config, "environment", "healthcheck", phases.healthcheck_items(task.healthcheck))
+    if task.judge != there.judge:
+        items = phases.judge_items(task.judge)
+        for key in ("env", "collect", "environment_mode", "environment"):
+            _set_or_drop(config, "verifier", key, items.get(key))
+    if task.artifacts != there.artifacts:
+        _set_or_drop(config, "", "artifacts", phases.artifact_items(task.artifacts))
+    if tuple(map(_bare, task.steps)) != there.steps:
+        before = {step["name"]: step for step in config.get("steps", [])}
+        items = [phases.step_items(step, before.get(step.name, {})) for step in task.steps]
+        _set_or_drop(config, "", "steps", items)
+    if task.combine != there.combine:
+        _set(config, "", "multi_step_reward_strategy", task.combine)
+
+
+def _write_network(config: dict[str, Any], network: str) -> None:
+    """One word for all phases."""
+    for name in ("environment", "agent", "verifier", "verifier.environment"):
+        for key in ("network_mode", "allow_internet"):
+            _drop(config, name, key)
+    for step in config.get("steps", []):
+        for phase in ("agent", "verifier"):
+            step.get(phase, {}).pop("network_mode", None)
+    _set(config, "environment", "network_mode", {"none": "no-network"}.get(network, network))
+
+
+def _bare(step: Step) -> Step:
+    return replace(step, instruction="", files={}, tests={}, solution={})
 
 
 def _write_ours(config: dict[str, Any], task: Task, there: Task) -> None:
@@ -247,7 +296,7 @@ def _set_or_drop(config: dict[str, Any], name: str, key: str, value: Any) -> Non
 
 
 def _set(config: dict[str, Any], name: str, key: str, value: Any) -> None:
-    for part in name.split("."):
+    for part in name.split(".") if name else ():
         config = config.setdefault(part, {})
     config[key] = _plain(value)
 
@@ -261,6 +310,6 @@ def _plain(value: Any) -> Any:
 
 def _drop(config: dict[str, Any], name: str, key: str) -> None:
     if key in table(config, name).items:
-        for part in name.split("."):
+        for part in name.split(".") if name else ():
             config = config[part]
         del config[key]

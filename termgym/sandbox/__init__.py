@@ -29,6 +29,10 @@ class SandboxSpec:
     env: Mapping[str, str] = field(default_factory=dict[str, str])
     """Environment variables on top of the usual ones."""
     resources: Resources = field(default_factory=Resources)
+    user: str = ""
+    """Whom programs run as, by name or number; empty for the image's own."""
+    network: str = "none"
+    """ "none" is loopback alone; "public" the internet too."""
 
 
 class ExecResult(NamedTuple):
