@@ -129,7 +129,7 @@ def play(name: Name, seed: Seed = 0, level: Level = None) -> None:
         _stop(WRONG_USAGE, "play needs a terminal: standard input or output is none")
     task = catalog.find_task(name, seed, level)
     console = _console()
-    console.print(f"{task.instruction.rstrip()}\n", markup=False, highlight=False)
+    console.print(f"{task.opening.rstrip()}\n", markup=False, highlight=False)
     console.print("[dim]You are root in a sandbox. C-] when you are done, or to leave.[/]")
     with asyncio.Runner(loop_factory=aio.Loop) as runner:
         played = runner.run(play_task(task))

@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from termgym.episode import Episode
+from termgym.errors import TaskError
 from termgym.launcher_client import close_launcher
 from termgym.outcome import Outcome
 from termgym.sandbox import Pty
@@ -48,7 +49,10 @@ async def play(task: Task) -> Played | None:
     Raises:
         SandboxError: The sandbox failed.
         VerifierError: The verifier failed.
+        TaskError: The task has steps.
     """
+    if task.steps:
+        raise TaskError(f"{task.id} has several steps ([[steps]]), which cannot be played yet")
     episode = Episode(task)
     try:
         await episode.reset()

@@ -42,7 +42,7 @@ class Order:
     def key(self) -> Hashable:
         """Equal for orders that the same warm sandbox can fill."""
         spec = self.spec
-        made = (self.kind, spec.image, spec.resources)
+        made = (self.kind, spec.image, spec.resources, spec.user, spec.network)
         return (*made, spec.workdir, frozenset(spec.env.items()), self.rows, self.cols) if self.shell else made
 
 

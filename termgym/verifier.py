@@ -4,6 +4,9 @@ Everything runs in a fresh sandbox (`Sandbox.verifier`): new processes, the base
 the agent never saw. Checks report by their exit status, which the sandbox's first process reads from the kernel, so
 no file that an agent could have planted counts. What a check needs the agent's own programs for (`Check.run`) runs
 before, in a fork of the agent's sandbox, and only what it printed comes over.
+
+A task may say that the verifier has a place of its own (`Judge.place`): then that is a new sandbox, of an image that
+the agent was never in, and of the agent's files nothing but the artifacts comes over (`termgym.artifacts`).
 """
 
 import json
@@ -13,9 +16,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from termgym import artifacts
 from termgym.errors import SandboxDied, SandboxError, SandboxFileError, VerifierError
-from termgym.sandbox import ExecResult, Sandbox
-from termgym.task import Check, File, Task
+from termgym.needs import expanded, place_spec
+from termgym.sandbox import ExecResult, Sandbox, new_sandbox
+from termgym.task import Check, File, Place, Task
 
 RUN_TIMEOUT_S = 10.0
 """For a `Check.run`: the agent's program may hang, and then has failed."""
@@ -58,8 +63,8 @@ class Verdict:
         return cls(checks, sum(check.score * check.weight for check in checks) / total)
 
 
-async def verify(task: Task, sandbox: Sandbox) -> Verdict:
-    """Seal the sandbox and judge its files by the task's verifier.
+async def verify(task: Task, sandbox: Sandbox, kind: str = "namespace") -> Verdict:
+    """Seal the sandbox, which is of this kind, and judge its files by the task's verifier.
 
     Raises:
         VerifierError: The verifier crashed, ran out of its `limits.verifier_s`, or left no valid result.
@@ -68,7 +73,7 @@ async def verify(task: Task, sandbox: Sandbox) -> Verdict:
     deadline = time.monotonic() + (task.limits.verifier_s or math.inf)
     await sandbox.seal()
     runs = await _run_all(task, sandbox)
-    judge = await sandbox.verifier()
+    judge = await (_apart(task, task.judge.place, sandbox, kind) if task.judge.place else sandbox.verifier())
     try:
         await judge.put({f"/tests/{path}": file for path, file in {**_tests(task), **runs}.items()})
         if not task.checks:
@@ -76,6 +81,21 @@ async def verify(task: Task, sandbox: Sandbox) -> Verdict:
         return Verdict.of(tuple([await _check(check, judge, deadline) for check in task.checks]))
     finally:
         await judge.close()
+
+
+async def _apart(task: Task, place: Place, sandbox: Sandbox, kind: str) -> Sandbox:
+    """A new sandbox with the artifacts in it, and nothing else of the agent's."""
+    files, folders = await artifacts.collect(task, sandbox)
+    judge = new_sandbox(kind, place_spec(task, place))
+    try:
+        await judge.start()
+        for folder in sorted(folders):
+            await judge.exec(["/bin/mkdir", "-p", "--", folder])
+        await judge.put(files)
+    except BaseException:
+        await judge.close()
+        raise
+    return judge
 
 
 def _tests(task: Task) -> Mapping[str, File]:
@@ -100,9 +120,11 @@ async def _check(check: Check, judge: Sandbox, deadline: float) -> CheckResult:
     return CheckResult(check.name, float(result.returncode == 0), check.weight, output)
 
 
-async def _exec(judge: Sandbox, path: str, what: str, cwd: str, deadline: float) -> ExecResult:
+async def _exec(
+    judge: Sandbox, path: str, what: str, cwd: str | None, deadline: float, env: Mapping[str, str] | None = None
+) -> ExecResult:
     left_s = deadline - time.monotonic()
-    result = await judge.exec([path], cwd=cwd, timeout_s=min(max(left_s, 0.0), 1e6))
+    result = await judge.exec([path], cwd=cwd, env=env, timeout_s=min(max(left_s, 0.0), 1e6))
     if result.timed_out:
         raise VerifierError(f"{what} did not end within the verifier's time")
     return result
@@ -140,13 +162,17 @@ async def _run(check: Check, fork: Sandbox) -> ExecResult:
         return ExecResult(-1, b"", str(error).encode())
 
 
-# Harbor's contract: tests/test.sh, whose exit status means nothing, and a reward file.
+# Harbor's contract: tests/test.sh, whose exit status means nothing unless it could not run, and a reward file.
 
 
 async def _harbor(task: Task, judge: Sandbox, deadline: float) -> Verdict:
     await judge.put({"/logs/verifier/.keep": File(b"")})
-    result = await _exec(judge, "/tests/test.sh", "tests/test.sh", task.workdir, deadline)
+    workdir = (task.judge.place or task).workdir or None
+    env = expanded(task.judge.env, f"{task.id}: [verifier] env")
+    result = await _exec(judge, "/tests/test.sh", "tests/test.sh", workdir, deadline, env)
     output = (result.stdout + result.stderr)[-2000:].decode(errors="replace")
+    if result.returncode < 0 or result.returncode in _BROKEN:
+        raise VerifierError(f"tests/test.sh could not run, it ended with {result.returncode}: {output}")
     for name, read in (("reward.json", _read_json), ("reward.txt", _read_text)):
         try:
             text = (await judge.get(f"/logs/verifier/{name}", REWARD_BYTES)).decode()

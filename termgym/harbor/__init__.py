@@ -74,12 +74,20 @@ def save(task: Task, folder: Path) -> Path:
 
 
 def _load(folder: Path) -> Task:
+    return of_files(folder_files(folder), folder.resolve().name)
+
+
+def folder_files(folder: Path) -> dict[str, File]:
+    """Path below a folder -> file, for all that it holds.
+
+    Raises:
+        TaskError: There is no such folder, or it holds something else than regular files and folders.
+    """
     if not folder.is_dir():
         raise TaskError("is not a folder" if folder.exists() else "there is no such folder")
     # Walked first, so that nothing but regular files is ever opened.
     walked = dict(_walk(folder, ""))
-    files = {path: File(_read(folder / path, path), status.st_mode & 0o7777) for path, status in walked.items()}
-    return of_files(files, folder.resolve().name)
+    return {path: File(_read(folder / path, path), status.st_mode & 0o7777) for path, status in walked.items()}
 
 
 def of_files(files: Mapping[str, File], name: str) -> Task:

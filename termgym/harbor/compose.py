@@ -57,13 +57,22 @@ def document(file: File, path: str) -> dict[str, Any]:
     Raises:
         TaskError: It does not.
     """
-    try:
-        value: object = yaml.safe_load(file.content)
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
-        raise TaskError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
+    value = parsed(file, path)
     if not TABLE.fits(value):
         raise TaskError(f"{path}: is {value!r:.100}; expected a table")
     return cast("dict[str, Any]", value)
+
+
+def parsed(file: File, path: str) -> object:
+    """What a YAML file holds; no tag in it makes anything but plain data.
+
+    Raises:
+        TaskError: It is not YAML.
+    """
+    try:
+        return yaml.safe_load(file.content)
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
+        raise TaskError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
 
 
 def _check_volumes(main: Table, harness: str) -> None:
