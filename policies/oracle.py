@@ -7,7 +7,7 @@ from shlex import quote
 
 from termgym.errors import TaskError
 from termgym.harbor.table import ENV, table
-from termgym.policy import Message, Reply
+from termgym.policy import Message, Policy, Reply
 from termgym.protocol import MAX_DURATION_S, Action, Command
 from termgym.task import File, Task
 
@@ -35,7 +35,7 @@ class Oracle:
         return _say("The known solution has been typed.", "To say that the task is done.")
 
 
-def new(task: Task, seed: int) -> Oracle:
+def new(task: Task, seed: int) -> Policy:
     """The task's own keystrokes, or else its solve.sh, typed into the terminal and run there.
 
     Raises:

@@ -104,7 +104,7 @@ def task_view(task: Task) -> Group:
         Text(task.id, style="bold cyan"),
         Text(about, style="dim"),
         *(part for step in task.steps for part in _section(f"Step {step.name}", step.instruction.splitlines())),
-        *([] if task.steps else _section("Instruction", task.instruction.rstrip().splitlines())),
+        *(() if task.steps else _section("Instruction", task.instruction.rstrip().splitlines())),
         *_section("Files: bytes, mode, path", files + (["and what a set-up script makes"] if task.setup else [])),
         *_section("Checks: weight, name", checks),
         *_section("Oracle: one turn per line", oracle),

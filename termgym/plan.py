@@ -5,9 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from termgym.family import Family
-from termgym.policy import Policy, PolicyMaker, find_policy
 from termgym.needs import check
+from termgym.policy import Policy, PolicyMaker, find_policy
 from termgym.source import Choice, TaskSource, Wanted
 from termgym.sources import Shelf
 from termgym.task import Limits, Task

@@ -37,7 +37,7 @@ ORDER = (
     ("trajectory", "plan"),
     ("rollout", "play"),
     ("report",),
-    ("catalog", "evaluation", "replay", "progress", "doctor"),
+    ("catalog", "evaluation", "replay", "progress", "doctor", "validate"),
     ("demo",),
     ("cli", "__main__"),
 )

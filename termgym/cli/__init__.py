@@ -1,0 +1,15 @@
+"""The command line: list, show, play, validate, export, eval, replay, doctor, demo.
+
+Exit status: 0 fine, 1 something did not come out as it should, 2 wrong usage or an unknown name, 3 this host cannot run
+the sandbox, 130 interrupted. Imports are inside the commands, so that `--help` and errors come at once.
+"""
+
+from termgym.cli import runs, tasks
+from termgym.cli.base import app
+
+__all__ = ["app", "main", "runs", "tasks"]
+
+
+def main() -> None:
+    """Run the command line of this process."""
+    app(prog_name="termgym")
