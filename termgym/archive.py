@@ -9,6 +9,7 @@ Nothing is ever unpacked to a disk.
 import io
 import re
 import tarfile
+import weakref
 import zlib
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -112,6 +113,7 @@ class Archive:
         self._path, self._folder = path, folder
         try:
             self._file = _opened(path)
+            weakref.finalize(self, self._file.close)
             self.spans = self._scan()
         except (OSError, tarfile.TarError, zlib.error, EOFError) as error:
             raise TaskError(f"{path}: cannot be read as an archive: {error}") from error

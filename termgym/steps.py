@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from posixpath import join
 
-from termgym.errors import TaskError
+from termgym.errors import SandboxError
 from termgym.health import await_healthy
 from termgym.sandbox import Sandbox
 from termgym.task import Step, Task
@@ -27,8 +27,7 @@ async def lay_out(step: Step, sandbox: Sandbox) -> None:
     """Make the files ready for a step.
 
     Raises:
-        TaskError: Its setup.sh failed.
-        SandboxError: It is not healthy.
+        SandboxError: Its setup.sh failed, or it is not healthy: the episode is invalid.
     """
     workdir = (await sandbox.exec(["/bin/bash", "-c", "rm -rf /tests /logs/verifier; pwd"])).stdout.decode().strip()
     await sandbox.put({join(workdir, path): file for path, file in step.files.items()})
@@ -36,7 +35,7 @@ async def lay_out(step: Step, sandbox: Sandbox) -> None:
         result = await sandbox.exec(["/bin/bash", join(workdir, SETUP)], timeout_s=SETUP_TIMEOUT_S)
         if result.returncode != 0:
             said = (result.stdout + result.stderr)[-2000:].decode(errors="replace")
-            raise TaskError(f"steps/{step.name}/workdir/{SETUP} failed with {result.returncode}: {said}")
+            raise SandboxError(f"steps/{step.name}/workdir/{SETUP} failed with {result.returncode}: {said}")
     if step.healthcheck:
         await await_healthy(step.healthcheck, sandbox)
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import Any
 
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
@@ -222,16 +223,22 @@ def _lost(verdict: Verdict) -> str:
     return "; ".join(f"{check.name} ({check.output.strip()[-SHOWN:]})" for check in lost)
 
 
-def table(found: Iterable[Validation]) -> Table:
-    """A row for each task, for people."""
+def table(found: Sequence[Validation]) -> Group:
+    """A row for each task, and below why gates failed; for people."""
     shown = Table(box=None, header_style="bold", pad_edge=False)
-    for name in ("task", *GATES, "why"):
-        shown.add_column(name, no_wrap=name == "task")
+    shown.add_column("task", overflow="fold")
+    for name in GATES:
+        shown.add_column(name, no_wrap=True)
     for one in found:
-        marks = [_mark(one.gates.get(name, Gate(None))) for name in GATES]
-        reasons = [f"{name}: {gate.reason}" for name, gate in one.gates.items() if gate.reason]
-        shown.add_row(Text(one.task), *marks, Text("\n".join(" ".join(reason.split())[:SHOWN] for reason in reasons)))
-    return shown
+        shown.add_row(Text(one.task), *(_mark(one.gates.get(name, Gate(None))) for name in GATES))
+    return Group(shown, *(Text(f"{one.task}: {reason}") for one in found for reason in _reasons(one)))
+
+
+def _reasons(one: Validation) -> Iterator[str]:
+    """Why gates failed, and whether there was an oracle at all."""
+    for name, gate in one.gates.items():
+        if gate.passed is False or (name == "oracle" and gate.passed is None):
+            yield " ".join(f"{name}: {gate.reason}".split())[:SHOWN]
 
 
 def _mark(gate: Gate) -> Text:

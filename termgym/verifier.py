@@ -12,7 +12,7 @@ the agent was never in, and of the agent's files nothing but the artifacts comes
 import json
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -28,6 +28,7 @@ RUN_OUTPUT_BYTES = 1 << 20
 REWARD_BYTES = 1 << 16
 PYTEST_CONFIGS = ("pytest.ini", "pytest.toml", "pyproject.toml", "tox.ini", "setup.cfg")
 _SHELL = "#!/bin/bash\n"
+_IN_WORKDIR = 'mkdir -p -- "$0" 2>/dev/null; cd -- "$0" 2>/dev/null; exec /tests/test.sh'
 _BROKEN = (126, 127)  # a shell's "not executable" and "not found"
 
 
@@ -113,7 +114,7 @@ def _script(text: str) -> File:
 
 
 async def _check(check: Check, judge: Sandbox, deadline: float) -> CheckResult:
-    result = await _exec(judge, f"/tests/checks/{check.name}", f"check {check.name!r}", "/tests", deadline)
+    result = await _exec(judge, [f"/tests/checks/{check.name}"], f"check {check.name!r}", "/tests", deadline)
     output = (result.stdout + result.stderr)[-2000:].decode(errors="replace")
     if result.returncode < 0 or result.returncode in _BROKEN:
         raise VerifierError(f"check {check.name!r} crashed with status {result.returncode}: {output}")
@@ -121,10 +122,15 @@ async def _check(check: Check, judge: Sandbox, deadline: float) -> CheckResult:
 
 
 async def _exec(
-    judge: Sandbox, path: str, what: str, cwd: str | None, deadline: float, env: Mapping[str, str] | None = None
+    judge: Sandbox,
+    argv: Sequence[str],
+    what: str,
+    cwd: str | None,
+    deadline: float,
+    env: Mapping[str, str] | None = None,
 ) -> ExecResult:
     left_s = deadline - time.monotonic()
-    result = await judge.exec([path], cwd=cwd, env=env, timeout_s=min(max(left_s, 0.0), 1e6))
+    result = await judge.exec(argv, cwd=cwd, env=env, timeout_s=min(max(left_s, 0.0), 1e6))
     if result.timed_out:
         raise VerifierError(f"{what} did not end within the verifier's time")
     return result
@@ -167,9 +173,10 @@ async def _run(check: Check, fork: Sandbox) -> ExecResult:
 
 async def _harbor(task: Task, judge: Sandbox, deadline: float) -> Verdict:
     await judge.put({"/logs/verifier/.keep": File(b"")})
-    workdir = (task.judge.place or task).workdir or None
+    # Its own place has its workdir; the agent may have removed the other, which is no failure of the verifier.
+    argv = ["/tests/test.sh"] if task.judge.place else ["/bin/bash", "-c", _IN_WORKDIR, task.workdir]
     env = expanded(task.judge.env, f"{task.id}: [verifier] env")
-    result = await _exec(judge, "/tests/test.sh", "tests/test.sh", workdir, deadline, env)
+    result = await _exec(judge, argv, "tests/test.sh", None, deadline, env)
     output = (result.stdout + result.stderr)[-2000:].decode(errors="replace")
     if result.returncode < 0 or result.returncode in _BROKEN:
         raise VerifierError(f"tests/test.sh could not run, it ended with {result.returncode}: {output}")
