@@ -75,7 +75,7 @@ HOSTILE = {
     "links": "mkdir out; ln -s /etc/shadow out/a; ln -s / out/root; ln -s /tests x\n",
     "linked folder": "ln -s /etc out; ln -s /logs x\n",
     "devices": "mkdir out; mkfifo out/pipe x; mknod out/null c 1 3; true\n",
-    "huge": f"mkdir out; truncate -s {MAX_BYTES + MIB} out/hole; truncate -s 4T x\n",
+    "huge": f"mkdir out; truncate -s {MAX_BYTES + MIB} out/hole; truncate -s 300M x\n",
     "large": f"mkdir out; head -c {MAX_BYTES + MIB} /dev/zero >out/full\n",
     "broken tools": "mkdir out; cp /bin/true /usr/bin/tar; cp /bin/true /usr/bin/find; cp /bin/true /usr/bin/cp\n",
     "no tools": "mkdir out; rm -rf /usr/bin/* /bin\n",

@@ -318,12 +318,24 @@ def test_harbor_gets_the_reward(
     assert (f"check {name} crashed" in printed) == (rewards is None)
 
 
-async def as_harbor(folder: Path, task: Task) -> tuple[str, str]:
+@pytest.mark.parametrize("name", families())
+def test_harbor_can_solve_every_family(name: str, tmp_path: Path) -> None:
+    """By solve.sh, also where the oracle's keystrokes are an editor's."""
+    task = families()[name].task(seed=4, level=2)
+    _, text = asyncio.run(as_harbor(task.save(tmp_path / "a"), task, solve=True))
+    assert json.loads(text)["binary"] == 1, text
+
+
+async def as_harbor(folder: Path, task: Task, solve: bool = False) -> tuple[str, str]:
     """What test.sh printed, and the reward, when all is done as Harbor's shared verifier does it."""
     sandbox = NamespaceSandbox(SandboxSpec(workdir=task.workdir))
     await sandbox.start()
     try:
         await sandbox.put(task.files)
+        if solve:
+            await sandbox.exec(["/bin/bash", "-c", task.setup])
+            await sandbox.put({"/solution/solve.sh": File((folder / "solution/solve.sh").read_bytes())})
+            await sandbox.exec(["/bin/bash", "-c", "bash /solution/solve.sh"])
         files = [path for path in (folder / "tests").rglob("*") if path.is_file()]
         await sandbox.put({f"/{path.relative_to(folder)}": File(path.read_bytes()) for path in files})
         await sandbox.put({"/logs/verifier/reward.json": File.of("forged")})

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -203,12 +204,19 @@ def test_a_link_in_a_task_of_a_repository_is_refused(repository: Path) -> None:
 # Archives.
 
 
-def pack(path: Path, mode: str, copies: int = 1, extra: Callable[[tarfile.TarFile], object] | None = None) -> Path:
-    with tarfile.open(path, mode) as tar:
+def pack(
+    path: Path,
+    mode: Any,
+    copies: int = 1,
+    extra: Callable[[tarfile.TarFile], object] | None = None,
+    below: str = "",
+    form: int = tarfile.PAX_FORMAT,
+) -> Path:
+    with tarfile.open(path, mode, format=form) as tar:
         for copy in range(copies):
             for folder in sorted(NEMOTRON.iterdir()):
                 skill = folder.name.rpartition("_")[0]
-                tar.add(folder, f"./skill_based/{skill.removesuffix('_task')}/{skill}_{copy:04}")
+                tar.add(folder, f"./{below}skill_based/{skill.removesuffix('_task')}/{skill}_{copy:04}")
         if extra:
             extra(tar)
     return path
