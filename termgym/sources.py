@@ -104,7 +104,11 @@ def _placed(task: Task, options: Mapping[str, str]) -> Task:
     """The task in the images of the options."""
     changes: dict[str, Any] = {}
     if "image" in options:
-        changes |= {"image": options["image"], "workdir": task.workdir or ("" if options["image"] else WORKDIR)}
+        workdir = task.workdir or ("" if options["image"] else WORKDIR)
+        changes |= {"image": options["image"], "workdir": workdir}
+        place = task.judge.place
+        if place and place.image == task.image:
+            changes["judge"] = replace(task.judge, place=replace(place, image=options["image"], workdir=workdir))
     if options.get("verifier_image"):
         task = replace(task, **changes)
         place = Place(options["verifier_image"], task.workdir, {}, task.resources)

@@ -120,8 +120,7 @@ class Healthcheck:
     @property
     def longest_s(self) -> float:
         """Seconds that it can take, at most."""
-        tries = self.retries + 1
-        return self.start_period_s + self.start_interval_s + tries * (self.interval_s + self.timeout_s)
+        return self.start_period_s + self.start_interval_s + (self.retries + 1) * (self.interval_s + self.timeout_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,10 +244,7 @@ class Task:
 
     @property
     def digest(self) -> str:
-        """SHA-256, in hex, over all that decides what the agent meets and how it is judged.
-
-        What is at its default does not count, so that a field which is new to `Task` changes no task's digest.
-        """
+        """SHA-256, in hex, over all that decides what the agent meets and how it is judged, but for defaults."""
         plain = replace(self, steps=tuple(replace(step, solution={}) for step in self.steps))
         usual, parts = Task("", ""), asdict(plain)
         for name in (each.name for each in fields(self)):

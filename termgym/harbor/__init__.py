@@ -31,7 +31,8 @@ from typing import Any
 import tomli_w
 
 from termgym.errors import TaskError
-from termgym.harbor.config import declared, document, listed
+from termgym.harbor.config import declared, listed
+from termgym.harbor.document import document
 from termgym.harbor.generated import is_generated
 from termgym.harbor.layout import FILES, SETUP, STEPS, check_path, disk_mode, is_ours, layout, listed_attributes
 from termgym.task import Check, File, Step, Task
