@@ -35,9 +35,10 @@ NAME = re.compile(r"(.+)_task_\d+")
 DOCKERFILE, FILES, WEIGHTS, TESTS = "environment/Dockerfile", "environment/files/", "weights.json", "test_outputs.py"
 IGNORED = ("RUN", "ENV", "LABEL", "ARG", "SHELL", "CMD", "ENTRYPOINT", "EXPOSE", "USER")
 """What an image is made of, or told; it is made by whoever makes the image."""
+# -I: what the agent left in its workdir is not to be imported in place of pytest.
 CHECK = """\
-cd {workdir} && python3 -c 'import pytest' || exit 126
-python3 -m pytest -q -p no:cacheprovider -c /tests/pytest.ini --rootdir=/tests {tests}
+cd {workdir} && python3 -I -c 'import pytest' || exit 126
+python3 -I -m pytest -q -p no:cacheprovider -c /tests/pytest.ini --rootdir=/tests {tests}
 case $? in 0) exit 0 ;; 1) exit 1 ;; *) exit 126 ;; esac
 """
 

@@ -2,8 +2,8 @@
 
 Hooks run in a fork of the agent's sandbox, where what they start may be the agent's. When all of that is dead, the
 verifier's own toolchain packs the declared paths, regular files and folders alone: a link or a device of the agent's
-could lead elsewhere there. The archive is read here with suspicion. An artifact that is too large is left out whole, as
-if it were missing: what an agent leaves is never a reason to call an episode invalid.
+could lead elsewhere there. The archive is read here with suspicion. An artifact that is too large, with those before
+it, is left out whole, as if it were missing: what an agent leaves is never a reason to call an episode invalid.
 """
 
 import io
@@ -15,12 +15,12 @@ from shlex import quote
 
 from termgym.errors import SandboxDied, SandboxError, SandboxFileError
 from termgym.sandbox import MIB, Sandbox
-from termgym.task import Artifact, File, Task
+from termgym.task import Artifact, File, Place, Task
 
 PUBLISHED = Artifact("/logs/artifacts")
 """Goes over without being declared, by Harbor's convention."""
 MAX_BYTES = 64 * MIB
-"""Of one artifact's archive."""
+"""Of the archives of all artifacts, or half of what the verifier's place may store if that is less."""
 PACK_TIMEOUT_S = 60.0
 VERIFIERS_OWN = ("/tests/", "/logs/verifier/")
 _LOGS, _COPY = "/logs", "/.termgym-logs"  # a verifier's sandbox has /logs of its own
@@ -30,7 +30,7 @@ _PACK = (
 )
 
 
-async def collect(task: Task, sandbox: Sandbox) -> tuple[dict[str, File], set[str]]:
+async def collect(task: Task, place: Place, sandbox: Sandbox) -> tuple[dict[str, File], set[str]]:
     """The files by their paths, and the folders, of all artifacts of a sealed sandbox.
 
     Raises:
@@ -43,8 +43,11 @@ async def collect(task: Task, sandbox: Sandbox) -> tuple[dict[str, File], set[st
         try:
             files: dict[str, File] = {}
             folders: set[str] = set()
+            left = min(MAX_BYTES, place.resources.storage_mb * MIB // 2)
             for artifact in {one.source: one for one in (PUBLISHED, *task.artifacts)}.values():
-                for path, file in _unpacked(await _packed(artifact, packer), artifact):
+                archive = await _packed(artifact, packer, left)
+                left -= len(archive)
+                for path, file in _unpacked(archive, artifact):
                     if file is None:
                         folders.add(path)
                     else:
@@ -66,15 +69,15 @@ async def _prepare(task: Task, fork: Sandbox) -> None:
             return
 
 
-async def _packed(artifact: Artifact, packer: Sandbox) -> bytes:
+async def _packed(artifact: Artifact, packer: Sandbox, most: int) -> bytes:
     """A tar archive; nothing where there is no such path or it is too large."""
     out = "/tests/artifact.tar"
-    script = _PACK.format(source=quote(_inside(artifact.source)), limit=MAX_BYTES + 1, out=out)
+    script = _PACK.format(source=quote(_inside(artifact.source)), limit=most + 1, out=out)
     result = await packer.exec(["/bin/bash", "-c", script], timeout_s=PACK_TIMEOUT_S)
     if result.returncode != 0:
         return b""
     try:
-        return await packer.get(out, MAX_BYTES)
+        return await packer.get(out, most)
     except SandboxFileError:
         return b""
 

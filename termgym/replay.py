@@ -232,10 +232,13 @@ class Replays:
             KeyboardInterrupt: C-c. Every sandbox is closed.
             SandboxUnavailable: This host cannot run such sandboxes.
         """
+        offline = EpisodeConfig(network="none")  # how it was recorded is not known; this runs them all
 
         async def gather() -> None:
             try:
-                async with aclosing(replays(self.episodes, concurrency=concurrency, on_turn=on_turn)) as ended:
+                async with aclosing(
+                    replays(self.episodes, concurrency=concurrency, config=offline, on_turn=on_turn)
+                ) as ended:
                     async for one in ended:
                         self.ended[one.number] = one
                         if on_end:

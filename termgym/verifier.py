@@ -86,12 +86,12 @@ async def verify(task: Task, sandbox: Sandbox, kind: str = "namespace") -> Verdi
 
 async def _apart(task: Task, place: Place, sandbox: Sandbox, kind: str) -> Sandbox:
     """A new sandbox with the artifacts in it, and nothing else of the agent's."""
-    files, folders = await artifacts.collect(task, sandbox)
+    files, folders = await artifacts.collect(task, place, sandbox)
     judge = new_sandbox(kind, place_spec(task, place))
     try:
         await judge.start()
-        for folder in sorted(folders):
-            await judge.exec(["/bin/mkdir", "-p", "--", folder])
+        listed = "".join(f"{folder}\0" for folder in sorted(folders)).encode(errors="surrogateescape")
+        await judge.exec(["/usr/bin/xargs", "-0", "-r", "mkdir", "-p", "--"], stdin=listed)
         await judge.put(files)
     except BaseException:
         await judge.close()
