@@ -1,6 +1,9 @@
 """Task folders in all formats, under tests/tasks: what is valid runs, and what is broken is refused by name."""
 
+import os
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -151,6 +154,19 @@ def test_synthetic_tasks_have_their_files_and_weights() -> None:
     assert {check.name: check.weight for check in task.checks} == {"test_prints": 3, "test_kept": 1}
     assert "test_requirements.txt" in task.tests and task.image == ""
     assert load("nemotron/valid/file_operations_task_0003").workdir == "/"
+
+
+@pytest.mark.parametrize(("test", "status"), [("test_fine", 0), ("test_wrong", 1), ("test_not_there", 126)])
+def test_what_pytest_says_of_a_weighted_test(test: str, status: int, tmp_path: Path) -> None:
+    """By the pytest that runs this; a module of its name in the workdir, where the agent was, is not taken for it."""
+    (tmp_path / "pytest.py").write_text("raise SystemExit(0)\n")
+    (tmp_path / "pytest.ini").touch()
+    (tmp_path / "test_outputs.py").write_text("def test_fine(): pass\ndef test_wrong(): assert False\n")
+    task = load("nemotron/valid/debugging_task_0002")
+    script = task.checks[0].script.replace("test_prints", test).replace("/tests", str(tmp_path))
+    env = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    done = subprocess.run(["bash", "-c", script.replace("cd /app", f"cd {tmp_path}")], env=env, capture_output=True)
+    assert done.returncode == status, done.stdout
 
 
 @pytest.mark.parametrize("path", ["terminal_bench/valid/broken-verifier", "nemotron/valid/debugging_task_0002"])

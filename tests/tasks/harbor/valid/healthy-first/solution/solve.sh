@@ -1,1 +1,1 @@
-cp /etc/ready /app/copy
+cp /etc/ready "/app/$NAME"
