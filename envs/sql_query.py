@@ -170,6 +170,7 @@ def generate(rng: Random, level: int) -> Draft:
         instruction=_instruction(rng, query),
         checks=_checks(query),
         oracle=_oracle(query),
+        solve=_solve(_oracle(query)),
         wrong=_wrong(query),
         setup=query.fill(SETUP.replace("{sql}", SCHEMA + _inserts(query, data))),
         tests={path: File.of(text) for path, text in texts.items()},
@@ -299,6 +300,12 @@ def _oracle(query: Query) -> tuple[str, ...]:
         "cat {report}\n",
     )
     return tuple(query.fill(key) for key in keys)
+
+
+def _solve(oracle: tuple[str, ...]) -> str:
+    """The same as a script: sqlite's shell reads from a file what would be typed into it."""
+    start, *typed, show = oracle
+    return f"{start.rstrip()} <<'END'\n{''.join(typed)}END\n{show}"
 
 
 def _wrong(query: Query) -> dict[str, tuple[str, ...]]:

@@ -3,9 +3,11 @@
 import re
 from base64 import encodebytes
 from collections.abc import Sequence
+from shlex import quote
 
 from termgym.errors import TaskError
-from termgym.policy import Message, Reply
+from termgym.harbor.table import ENV, table
+from termgym.policy import Message, Policy, Reply
 from termgym.protocol import MAX_DURATION_S, Action, Command
 from termgym.task import File, Task
 
@@ -33,19 +35,42 @@ class Oracle:
         return _say("The known solution has been typed.", "To say that the task is done.")
 
 
-def new(task: Task, seed: int) -> Oracle:
+def new(task: Task, seed: int) -> Policy:
     """The task's own keystrokes, or else its solve.sh, typed into the terminal and run there.
 
     Raises:
         TaskError: The task comes without a solution.
     """
+    return Steps([(step.instruction, _one(task.at(step))) for step in task.steps]) if task.steps else _one(task)
+
+
+class Steps:
+    """One oracle after the other, for a task that has several steps; each begins when its instruction shows."""
+
+    def __init__(self, oracles: Sequence[tuple[str, Oracle]]) -> None:
+        self._oracles = list(oracles)
+
+    async def act(self, conversation: Sequence[Message]) -> Reply:
+        """See `Policy`."""
+        if len(self._oracles) > 1 and conversation[1:] and self._oracles[1][0] in conversation[-1].content:
+            del self._oracles[0]
+        return await self._oracles[0][1].act(conversation)
+
+
+def _one(task: Task) -> Oracle:
     if task.oracle:
         return Oracle(task.oracle)
     if "solve.sh" not in task.solution:
         raise TaskError(f"{task.id} comes without a solution: no oracle keystrokes and no solution/solve.sh")
     copies = [_copy(f"{_FOLDER}/{path}", file) for path, file in task.solution.items()]
-    run = Command(f"bash {_FOLDER}/solve.sh; echo solution ended: $?\n", MAX_DURATION_S)
+    run = Command(f"{_env(task)}bash {_FOLDER}/solve.sh; echo solution ended: $?\n", MAX_DURATION_S)
     return Oracle([*copies, run], re.compile(r"solution ended: \d"))
+
+
+def _env(task: Task) -> str:
+    """What task.toml's [solution] gives solve.sh as its environment."""
+    env = table(task.config, "solution").get("env", dict[str, str](), ENV)
+    return "".join(f"{name}={quote(value)} " for name, value in env.items())
 
 
 def _copy(path: str, file: File) -> Command:

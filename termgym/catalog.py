@@ -13,6 +13,7 @@ from rich.text import Text
 from termgym.errors import UnknownName
 from termgym.family import Family, families
 from termgym.source import TaskSource, missing
+from termgym.sources import is_spec, open_source
 from termgym.task import DOMAINS, Task
 
 
@@ -28,12 +29,15 @@ def listed(domain: str | None = None) -> list[Family]:
 
 
 def find_task(name: str, seed: int, level: int | None) -> Task:
-    """The task of a family's name, a seed and a level (1 if None), or of a task folder.
+    """The task of a family's name, a seed and a level (1 if None), of a task folder, or number `seed` of a source's.
 
     Raises:
         UnknownName: There is no such family.
         TaskError: The task cannot be used.
     """
+    if is_spec(name):
+        shelf = open_source(name)
+        return shelf[seed % len(shelf)]
     source = TaskSource(name, level, seed)
     drawn = TaskSource(name, level or 1, seed) if isinstance(source.choices[0], Family) else source
     return drawn.draw(np.random.default_rng(0))
@@ -74,7 +78,10 @@ def task_dict(task: Task) -> dict[str, Any]:
         "domain": task.domain,
         "skills": list(task.skills),
         "level": task.level,
-        "instruction": task.instruction,
+        "instruction": task.opening,
+        "steps": [{"name": step.name, "instruction": step.instruction} for step in task.steps],
+        "image": task.image,
+        "network": task.network,
         "workdir": task.workdir,
         "files": {path: {"bytes": len(file.content), "mode": f"{file.mode:o}"} for path, file in task.files.items()},
         "setup": task.setup,
@@ -96,7 +103,8 @@ def task_view(task: Task) -> Group:
     return Group(
         Text(task.id, style="bold cyan"),
         Text(about, style="dim"),
-        *_section("Instruction", task.instruction.rstrip().splitlines()),
+        *(part for step in task.steps for part in _section(f"Step {step.name}", step.instruction.splitlines())),
+        *(() if task.steps else _section("Instruction", task.instruction.rstrip().splitlines())),
         *_section("Files: bytes, mode, path", files + (["and what a set-up script makes"] if task.setup else [])),
         *_section("Checks: weight, name", checks),
         *_section("Oracle: one turn per line", oracle),

@@ -8,17 +8,20 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Generator, Iterable
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from enum import Enum
 from math import inf
 from typing import NamedTuple, Protocol
 
 from termgym.errors import SandboxDied, SandboxError, TaskError, VerifierError
+from termgym.health import await_healthy
 from termgym.metrics import Metrics
+from termgym.needs import check, spec_of
 from termgym.outcome import Outcome
 from termgym.pool import Order, SandboxPool, Warm, dispose, make, open_shell
 from termgym.protocol import Command, Parsed, first_prompt, next_prompt, parse
-from termgym.sandbox import Sandbox, SandboxSpec
+from termgym.sandbox import Sandbox
+from termgym.steps import combined, good_enough, lay_out
 from termgym.task import Limits, Task
 from termgym.terminal import COLS, ROWS, Settled, Terminal
 from termgym.verifier import RUN_TIMEOUT_S, Verdict, verify
@@ -43,6 +46,8 @@ class EpisodeConfig:
     """"settle": a command's duration is the longest wait; "duration": it is the wait, as in Terminus 2."""
     confirm: bool = True
     """Whether completion takes two `task_complete` turns in a row, as in Terminus 2."""
+    network: str = "task"
+    """ "task": as the task asks; "none": none in any case."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,9 +123,18 @@ class Episode:
         limits: Limits | None = None,
         pool: SandboxPool | None = None,
     ) -> None:
-        """`limits` stand in for the task's own; `pool` is where the sandbox comes from, else a new one is made."""
-        self.task, self.config, self.limits = task, config or EpisodeConfig(), limits or task.limits
+        """`limits` stand in for the task's own; `pool` is where the sandbox comes from, else a new one is made.
+
+        Raises:
+            TaskError: This kind of sandbox cannot run the task as it asks.
+        """
+        self.task, self.config, self._limits = task, config or EpisodeConfig(), limits or task.limits
+        check(task, self.config.sandbox, self.config.network)
         self.pool = pool
+        self.verdicts: list[Verdict] = []
+        """On the steps that were judged, of a task that has several."""
+        self._workdir = task.workdir
+        self._before = Progress(0, 0, 0.0, False, inf)
         self.timings = Timings(metrics=pool.metrics if pool else None)
         self.turns = self.tokens = 0
         self.command_s = 0.0
@@ -137,6 +151,20 @@ class Episode:
         self._deadline = float("inf")
         self._claimed = False
 
+    @property
+    def at(self) -> Task:
+        """The task, or of one with several steps the one that is to be done now."""
+        steps = self.task.steps
+        return self.task.at(steps[min(len(self.verdicts), len(steps) - 1)]) if steps else self.task
+
+    @property
+    def limits(self) -> Limits:
+        """What ends the episode, or the step that is to be done now."""
+        if not self.task.steps:
+            return self._limits
+        given, usual = asdict(self._limits), asdict(self.task.limits)
+        return replace(self.at.limits, **{name: value for name, value in given.items() if value != usual[name]})
+
     async def reset(self) -> str:
         """Start the sandbox, lay out the task, open the terminal; returns the first observation.
 
@@ -147,7 +175,7 @@ class Episode:
         try:
             async with self._phase("create"):
                 await self._create()
-            async with self._phase("reset", SETUP_TIMEOUT_S):
+            async with self._phase("reset", SETUP_TIMEOUT_S + self._healthy_s):
                 return await self._lay_out()
         except BaseException:
             await self.close()
@@ -171,7 +199,7 @@ class Episode:
     @property
     def _order(self) -> Order:
         task, config = self.task, self.config
-        spec = SandboxSpec(task.image, task.workdir, task.env, resources=task.resources)
+        spec = spec_of(task, config.sandbox, config.network)
         return Order(spec, config.sandbox, not _shapes_shell(task), config.rows, config.cols, config.terminal)
 
     async def _lay_out(self) -> str:
@@ -182,15 +210,31 @@ class Episode:
             if result.returncode != 0:
                 shown = (result.stdout + result.stderr)[-2000:].decode(errors="replace")
                 raise TaskError(f"the set-up script of {self.task.id} failed with {result.returncode}: {shown}")
+        if not self._workdir:
+            where = await self.sandbox.exec(["/bin/bash", "-c", "pwd"])
+            self._workdir = where.stdout.decode(errors="replace").strip()
+        if self.task.healthcheck:
+            await await_healthy(self.task.healthcheck, self.sandbox)
+        if self.task.steps:
+            await lay_out(self.task.steps[0], self.sandbox)
+        return await self._open()
+
+    async def _open(self) -> str:
+        """Open the terminal, begin to count, and say what is to be done."""
         if self._warm and not self._warm.terminal:
             config = self.config
             terminal = await open_shell(self.sandbox, config.rows, config.cols, kind=config.terminal)
             self._warm = Warm(self.sandbox, terminal)
-        if self.limits.wall_s:
-            self._deadline = time.monotonic() + self.limits.wall_s
+        self._deadline = time.monotonic() + (self.limits.wall_s or inf)
         await self.terminal.name(self.task.id)
         await self.terminal.mark()
-        return first_prompt(self.task.instruction, (await self.terminal.screen()).text)
+        return first_prompt(self.at.instruction, (await self.terminal.screen()).text)
+
+    @property
+    def _healthy_s(self) -> float:
+        """Seconds that health checks may take before the agent's work."""
+        checks = (self.task.healthcheck, *(step.healthcheck for step in self.task.steps))
+        return sum(check.longest_s for check in checks if check)
 
     @property
     def sandbox(self) -> Sandbox:
@@ -223,7 +267,26 @@ class Episode:
             if parsed.action is not None:  # a reply that could not be read takes nothing back
                 self._claimed = claims
             self.reason = self._ending(done=claims and not asks)
-            return Turn(await self._observe(parsed, asks), parsed, settled, self.reason is not None)
+            turn = Turn(await self._observe(parsed, asks), parsed, settled, self.reason is not None)
+        return await self._next_step(turn) if turn.ended and self.task.steps else turn
+
+    async def _next_step(self, turn: Turn) -> Turn:
+        """Judge the step that a turn ended, and begin the next, if it may."""
+        step = self.task.steps[len(self.verdicts)]
+        verdict = await self._judge(self.at)
+        self.verdicts.append(verdict)
+        if len(self.verdicts) == len(self.task.steps) or not good_enough(step, verdict):
+            return turn
+        async with self._phase("reset", SETUP_TIMEOUT_S + self._healthy_s):
+            (fork,) = await self.sandbox.fork()
+            on_output = self.terminal.on_output
+            await self._drop()
+            self._warm = Warm(fork, None)
+            await lay_out(self.task.steps[len(self.verdicts)], fork)
+            self.reason, self._claimed, self._before = None, False, self.progress
+            observation = await self._open()
+            self.terminal.on_output = on_output
+            return replace(turn, observation=observation, ended=False)
 
     async def type(self, commands: Iterable[Command]) -> tuple[Settled, ...]:
         """Type commands, each until it has settled or its time is up: why each wait ended. Part of `take`."""
@@ -240,7 +303,8 @@ class Episode:
         return tuple(settled)
 
     def _command_left_s(self) -> float:
-        return self.limits.command_s - self.command_s if self.limits.command_s else float("inf")
+        spent_s = self.command_s - self._before.command_s
+        return self.limits.command_s - spent_s if self.limits.command_s else float("inf")
 
     def _ending(self, done: bool) -> Outcome | None:
         if done:
@@ -249,9 +313,9 @@ class Episode:
             return Outcome.AGENT_DIED
         if time.monotonic() >= self._deadline or self._command_left_s() <= 0:
             return Outcome.OUT_OF_TIME
-        if self.limits.tokens and self.tokens >= self.limits.tokens:
+        if self.limits.tokens and self.tokens - self._before.tokens >= self.limits.tokens:
             return Outcome.OUT_OF_TOKENS
-        if self.limits.turns and self.turns >= self.limits.turns:
+        if self.limits.turns and self.turns - self._before.turns >= self.limits.turns:
             return Outcome.OUT_OF_TURNS
         return None
 
@@ -269,10 +333,16 @@ class Episode:
             VerifierError: The verifier gave no result.
             SandboxError: The sandbox failed.
         """
-        task = replace(self.task, limits=replace(self.task.limits, verifier_s=self.limits.verifier_s))
-        async with self._phase("verify", (self.limits.verifier_s or inf) + RUN_TIMEOUT_S * len(task.checks)):
-            verdict = await verify(task, self.sandbox)
+        verdict = combined(self.task, self.verdicts) if self.task.steps else await self._judge(self.task)
         return Outcome.SOLVED if verdict.binary else self.reason or Outcome.FAILED, verdict
+
+    async def _judge(self, task: Task) -> Verdict:
+        limits = replace(task.limits, verifier_s=self.limits.verifier_s)
+        task = replace(task, workdir=self._workdir, limits=limits)
+        longest_s = (self.limits.verifier_s or inf) + RUN_TIMEOUT_S * len(task.checks)
+        longest_s += sum(hook.timeout_s for hook in task.judge.collect)
+        async with self._phase("verify", longest_s):
+            return await verify(task, self.sandbox, self.config.sandbox)
 
     @property
     def progress(self) -> "Progress":
@@ -293,15 +363,18 @@ class Episode:
 
     async def close(self) -> None:
         """Drop the terminal and the sandbox, by the pool in the background if there is one. Twice is allowed."""
-        warm, self._warm = self._warm, None
         if self.origin is not None:
             await self.origin.close()
             self.origin = None
         with self.timings.phase("close"):
-            if warm and self.pool:
-                self.pool.release(warm)
-            elif warm:
-                await dispose(warm)
+            await self._drop()
+
+    async def _drop(self) -> None:
+        warm, self._warm = self._warm, None
+        if warm and self.pool:
+            self.pool.release(warm)
+        elif warm:
+            await dispose(warm)
 
 
 def _commands(parsed: Parsed) -> tuple[Command, ...]:
@@ -310,7 +383,9 @@ def _commands(parsed: Parsed) -> tuple[Command, ...]:
 
 def _shapes_shell(task: Task) -> bool:
     """Whether a shell that was there before the task's files could differ from one that starts among them."""
-    return bool(task.setup or task.env) or any(path.startswith(READ_BY_SHELLS) for path in task.files)
+    return bool(task.setup or task.env or task.healthcheck or task.steps) or any(
+        path.startswith(READ_BY_SHELLS) for path in task.files
+    )
 
 
 def outcome_of(error: Exception) -> Outcome:

@@ -82,7 +82,7 @@ class GridInterface:
             "chars": chars,
             "attributes": attributes,
             "cursor": np.array(emulator.cursor, np.int32),
-            "instruction": encoded(episode.task.instruction),
+            "instruction": encoded(episode.at.instruction),
         }
 
     def nothing(self) -> Grid:

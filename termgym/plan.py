@@ -5,9 +5,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from termgym.family import Family
+from termgym.needs import check
 from termgym.policy import Policy, PolicyMaker, find_policy
-from termgym.source import TaskSource, Wanted
+from termgym.source import Choice, TaskSource, Wanted
+from termgym.sources import Shelf
 from termgym.task import Limits, Task
 
 
@@ -48,7 +49,7 @@ class Plan:
     """The attempts of an evaluation; iterating makes their tasks, one by one."""
 
     policy: str | PolicyMaker
-    choices: Sequence[Task | Family]
+    choices: Sequence[Choice]
     level: int | None = None
     """The families' difficulty; None is each level in turn."""
     episodes: int = 1
@@ -61,18 +62,37 @@ class Plan:
     limits: Limits | None = None
 
     @classmethod
-    def of(cls, policy: str | PolicyMaker, wanted: Sequence[Wanted] | None = None, **fields: Any) -> "Plan":
+    def of(
+        cls,
+        policy: str | PolicyMaker,
+        wanted: Sequence[Wanted] | None = None,
+        *,
+        sandbox: str = "namespace",
+        network: str = "task",
+        **fields: Any,
+    ) -> "Plan":
         """A plan by the names of families or the paths of task folders; None is every family that this host can run.
+
+        `sandbox` and `network` are those of the `EpisodeConfig` to come: what cannot be run so is refused here.
 
         Raises:
             UnknownName: There is no such family.
             TaskError: A task cannot be used, or the host lacks a program that it requires.
         """
-        return cls(policy, TaskSource(wanted, fields.get("level")).choices, **fields)
+        choices = TaskSource(wanted, fields.get("level")).choices
+        for choice in choices:
+            if isinstance(choice, Task):
+                check(choice, sandbox, network)
+        return cls(policy, choices, **fields)
 
     def __len__(self) -> int:
         """How many attempts it comes to."""
-        return self.attempts * sum(1 if isinstance(choice, Task) else self.episodes for choice in self.choices)
+        return self.attempts * sum(map(self._count, self.choices))
+
+    def _count(self, choice: Choice) -> int:
+        if isinstance(choice, Shelf):
+            return len(choice)
+        return 1 if isinstance(choice, Task) else self.episodes
 
     def __iter__(self) -> Iterator[Attempt]:
         for task in self._tasks():
@@ -83,6 +103,9 @@ class Plan:
         for choice in self.choices:
             if isinstance(choice, Task):
                 yield choice
+                continue
+            if isinstance(choice, Shelf):
+                yield from choice
                 continue
             for number in range(self.episodes):
                 yield choice.task(self.seed + number, self.level or 1 + number % choice.levels)

@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from termgym.episode import Episode
+from termgym.errors import TaskError
 from termgym.outcome import Outcome
 from termgym.sandbox import Pty, close_shared
 from termgym.task import Task
@@ -47,7 +48,10 @@ async def play(task: Task) -> Played | None:
     Raises:
         SandboxError: The sandbox failed.
         VerifierError: The verifier failed.
+        TaskError: The task has steps.
     """
+    if task.steps:
+        raise TaskError(f"{task.id} has several steps ([[steps]]), which cannot be played yet")
     episode = Episode(task)
     try:
         await episode.reset()

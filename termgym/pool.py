@@ -47,7 +47,7 @@ class Order:
             UnknownName: There is no image of that name.
         """
         spec = self.spec
-        made = (self.kind, base_of(self.kind, spec), spec.resources)
+        made = (self.kind, base_of(self.kind, spec), spec.resources, spec.network)
         if not self.shell:
             return made
         shell = (spec.workdir, spec.user, frozenset(spec.env.items()), self.rows, self.cols, self.terminal)

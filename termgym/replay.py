@@ -22,6 +22,7 @@ from termgym.plan import Attempt
 from termgym.rollout import rollout, run_episode
 from termgym.sandbox import close_shared
 from termgym.source import TaskSource
+from termgym.sources import Shelf
 from termgym.task import Task
 from termgym.terminal import Settled
 from termgym.trajectory import Trajectory
@@ -137,6 +138,8 @@ def task_of(recorded: Trajectory, given: Mapping[str, Task | Family]) -> Task:
         raise TaskError(f"the episode is invalid: {recorded.outcome.value}")
     choice = given.get(recorded.task) or given.get(recorded.family)
     if isinstance(choice, Task):
+        if choice.steps:
+            raise TaskError(f"{choice.id} has several steps ([[steps]]), which cannot be replayed yet")
         return choice
     if not recorded.family or recorded.seed is None or recorded.level is None:
         raise TaskError(f"no family made {recorded.task}, and its folder was not given by --task")
@@ -200,7 +203,8 @@ class Replays:
             TaskError: It is no record, or has not so many lines; a task that is given cannot be used.
         """
         trajectories, self.remarks = read(record)
-        choices = TaskSource(given).choices if given else []
+        drawn = TaskSource(given).choices if given else []
+        choices = [one for choice in drawn for one in (choice if isinstance(choice, Shelf) else [choice])]
         by_name = {choice.id if isinstance(choice, Task) else choice.name: choice for choice in choices}
         self.episodes: dict[int, tuple[Trajectory, Task]] = {}
         self.skipped: dict[int, str] = {}
@@ -228,10 +232,13 @@ class Replays:
             KeyboardInterrupt: C-c. Every sandbox is closed.
             SandboxUnavailable: This host cannot run such sandboxes.
         """
+        offline = EpisodeConfig(network="none")  # how it was recorded is not known; this runs them all
 
         async def gather() -> None:
             try:
-                async with aclosing(replays(self.episodes, concurrency=concurrency, on_turn=on_turn)) as ended:
+                async with aclosing(
+                    replays(self.episodes, concurrency=concurrency, config=offline, on_turn=on_turn)
+                ) as ended:
                     async for one in ended:
                         self.ended[one.number] = one
                         if on_end:

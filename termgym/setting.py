@@ -6,6 +6,7 @@ from typing import Any
 
 from termgym.episode import EpisodeConfig
 from termgym.errors import UnknownName
+from termgym.needs import NETWORKS, check
 from termgym.sandbox import sandbox_kinds
 from termgym.source import TaskSource, Wanted
 from termgym.task import Limits, Task
@@ -40,6 +41,7 @@ class Setting:
         reward: str = "binary",
         confirm: bool = True,
         limits: dict[str, float] | None = None,
+        network: str = "task",
     ) -> "Setting":
         """Read the options.
 
@@ -55,6 +57,7 @@ class Setting:
             reward: "binary", 1 if every check passes, or "dense", the weighted share of those that do.
             confirm: Whether completion takes two `task_complete` turns in a row.
             limits: What stands in for the task's own limits: turns, wall_s, command_s, tokens, verifier_s; 0 is none.
+            network: "task", where a sandbox has the network that its task asks for, or "none", where none has any.
 
         Raises:
             UnknownName: Something is not known by the name given; the message suggests what was meant.
@@ -65,12 +68,17 @@ class Setting:
             ("terminal", terminal, TERMINALS),
             ("wait", wait, ["settle", "duration"]),
             ("reward", reward, ["binary", "dense"]),
+            ("network", network, NETWORKS),
             *(("limit", limit, LIMITS) for limit in limits or {}),
         ):
             if name not in known:
                 raise UnknownName(kind, str(name), known)
-        config = EpisodeConfig(sandbox, terminal, rows, cols, wait, confirm)
-        return cls(TaskSource(task, level, seed), config, reward, dict(limits or {}))
+        config = EpisodeConfig(sandbox, terminal, rows, cols, wait, confirm, network)
+        source = TaskSource(task, level, seed)
+        for choice in source.choices:
+            if isinstance(choice, Task):
+                check(choice, sandbox, network)
+        return cls(source, config, reward, dict(limits or {}))
 
     def limits_of(self, task: Task) -> Limits:
         """The task's limits, with those changed that the options change."""

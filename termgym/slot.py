@@ -41,7 +41,7 @@ class Slot(Generic[Obs, Act]):
         episode = Episode(task, self.setting.config, self.setting.limits_of(task), self.pool)
         text = await episode.reset()
         self.episode, self.verdict = episode, None
-        return self.interface.observe(episode, text), {"task": task.id, "instruction": task.instruction}
+        return self.interface.observe(episode, text), {"task": task.id, "instruction": task.opening}
 
     async def step(self, action: Act) -> tuple[Obs, float, bool, bool, Info]:
         """Take an action: what Gymnasium's `step` returns.

@@ -10,7 +10,7 @@ import secrets
 from shlex import quote
 
 from termgym.episode import Carried, Episode
-from termgym.errors import SandboxError, SandboxFileError
+from termgym.errors import SandboxError, SandboxFileError, TaskError
 from termgym.pool import Warm, dispose, open_shell
 from termgym.sandbox import Sandbox
 from termgym.task import File
@@ -126,7 +126,10 @@ async def take(episode: Episode, replay: bool | None = None) -> Snapshot:
 
     Raises:
         SandboxError: The sandbox failed.
+        TaskError: The task has steps.
     """
+    if episode.task.steps:
+        raise TaskError(f"{episode.task.id} has several steps ([[steps]]), of which no snapshots can be taken yet")
     snapshot = Snapshot(episode)
     try:
         await _seal(snapshot, episode, replay)

@@ -1,4 +1,4 @@
-"""Where an environment's tasks come from: a family's name, a task, a folder, or a list of these to draw from."""
+"""Where an environment's tasks come from: a family's name, a task, a folder, tasks in a format of others, or a list."""
 
 import importlib
 import os
@@ -9,11 +9,15 @@ import numpy as np
 
 from termgym.errors import TaskError, UnknownName
 from termgym.family import Family, families, find_family
+from termgym.sources import Shelf, is_spec, open_source
 from termgym.task import Task
 
 Wanted = str | Path | Task | Family
 HOST_PATH = ("/usr/bin", "/usr/sbin", "/bin", "/sbin")
 MAX_SEED = 2**31
+AT_ONCE = 200
+"""Of so many tasks of a source each is read at once, so that one that cannot be used is told at once."""
+Choice = Task | Family | Shelf
 
 
 class TaskSource:
@@ -25,17 +29,17 @@ class TaskSource:
         """`wanted` None is every family that this host has the programs for.
 
         `level` and `seed` fix what a family makes; None draws them. A string is the name of a family, `module:name` of
-        a family in somebody's module, or the path of a task folder.
+        a family in somebody's module, the path of a task folder, or `format:path` (`termgym.sources`).
 
         Raises:
             UnknownName: There is no such family.
             TaskError: A task folder is malformed, or a program is missing that a named family requires.
         """
         if wanted is None:
-            self.choices: list[Task | Family] = [f for f in families().values() if not missing(f.requires)]
+            self.choices: list[Choice] = [f for f in families().values() if not missing(f.requires)]
         else:
             listed = [wanted] if isinstance(wanted, str | Path | Task | Family) else wanted
-            self.choices = [_resolve(one) for one in listed]
+            self.choices = [choice for one in listed for choice in _resolve(one)]
         if not self.choices:
             raise TaskError("there are no tasks to draw from: the list of tasks is empty")
         for choice in self.choices:
@@ -47,6 +51,10 @@ class TaskSource:
         choice = self.choices[int(np_random.integers(len(self.choices)))]
         if isinstance(choice, Task):
             return choice
+        if isinstance(choice, Shelf):
+            task = choice[int(np_random.integers(len(choice)))]
+            _check(task, None)
+            return task
         drawn = int(np_random.integers(MAX_SEED))
         level = int(np_random.integers(1, choice.levels + 1)) if self._level is None else self._level
         return choice.task(drawn if self._seed is None else self._seed, level)
@@ -57,13 +65,16 @@ def missing(programs: Sequence[str]) -> list[str]:
     return [name for name in programs if not any(os.access(f"{folder}/{name}", os.X_OK) for folder in HOST_PATH)]
 
 
-def _resolve(wanted: Wanted) -> Task | Family:
+def _resolve(wanted: Wanted) -> Sequence[Choice]:
     if isinstance(wanted, Task | Family):
-        return wanted
+        return [wanted]
     if isinstance(wanted, Path) or wanted.startswith(("/", "./", "../", "~")):
-        return Task.load(Path(wanted).expanduser())
+        return [Task.load(Path(wanted).expanduser())]
+    if is_spec(wanted):
+        shelf = open_source(wanted)
+        return list(shelf) if len(shelf) <= AT_ONCE else [shelf]
     module, colon, name = wanted.partition(":")
-    return _imported(module, name) if colon else find_family(wanted)
+    return [_imported(module, name) if colon else find_family(wanted)]
 
 
 def _imported(module: str, name: str) -> Family:
@@ -77,7 +88,9 @@ def _imported(module: str, name: str) -> Family:
     return known[name]
 
 
-def _check(choice: Task | Family, level: int | None) -> None:
+def _check(choice: Choice, level: int | None) -> None:
+    if isinstance(choice, Shelf):
+        return  # each task when it is drawn
     name = choice.name if isinstance(choice, Family) else choice.id
     if isinstance(choice, Family) and level is not None and not 1 <= level <= choice.levels:
         raise TaskError(f"{name} has levels 1 to {choice.levels}, not {level}")

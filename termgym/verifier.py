@@ -4,18 +4,23 @@ Everything runs in a fresh sandbox (`Sandbox.verifier`): new processes, the base
 the agent never saw. Checks report by their exit status, which the sandbox's first process reads from the kernel, so
 no file that an agent could have planted counts. What a check needs the agent's own programs for (`Check.run`) runs
 before, in a fork of the agent's sandbox, and only what it printed comes over.
+
+A task may say that the verifier has a place of its own (`Judge.place`): then that is a new sandbox, of an image that
+the agent was never in, and of the agent's files nothing but the artifacts comes over (`termgym.artifacts`).
 """
 
 import json
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from termgym import artifacts
 from termgym.errors import SandboxDied, SandboxError, SandboxFileError, VerifierError
-from termgym.sandbox import ExecResult, Sandbox
-from termgym.task import Check, File, Task
+from termgym.needs import expanded, place_spec
+from termgym.sandbox import ExecResult, Sandbox, new_sandbox
+from termgym.task import Check, File, Place, Task
 
 RUN_TIMEOUT_S = 10.0
 """For a `Check.run`: the agent's program may hang, and then has failed."""
@@ -23,6 +28,7 @@ RUN_OUTPUT_BYTES = 1 << 20
 REWARD_BYTES = 1 << 16
 PYTEST_CONFIGS = ("pytest.ini", "pytest.toml", "pyproject.toml", "tox.ini", "setup.cfg")
 _SHELL = "#!/bin/bash\n"
+_IN_WORKDIR = 'mkdir -p -- "$0" 2>/dev/null; cd -- "$0" 2>/dev/null; exec /tests/test.sh'
 _BROKEN = (126, 127)  # a shell's "not executable" and "not found"
 
 
@@ -58,8 +64,8 @@ class Verdict:
         return cls(checks, sum(check.score * check.weight for check in checks) / total)
 
 
-async def verify(task: Task, sandbox: Sandbox) -> Verdict:
-    """Seal the sandbox and judge its files by the task's verifier.
+async def verify(task: Task, sandbox: Sandbox, kind: str = "namespace") -> Verdict:
+    """Seal the sandbox, which is of this kind, and judge its files by the task's verifier.
 
     Raises:
         VerifierError: The verifier crashed, ran out of its `limits.verifier_s`, or left no valid result.
@@ -68,7 +74,7 @@ async def verify(task: Task, sandbox: Sandbox) -> Verdict:
     deadline = time.monotonic() + (task.limits.verifier_s or math.inf)
     await sandbox.seal()
     runs = await _run_all(task, sandbox)
-    judge = await sandbox.verifier()
+    judge = await (_apart(task, task.judge.place, sandbox, kind) if task.judge.place else sandbox.verifier())
     try:
         await judge.put({f"/tests/{path}": file for path, file in {**_tests(task), **runs}.items()})
         if not task.checks:
@@ -76,6 +82,21 @@ async def verify(task: Task, sandbox: Sandbox) -> Verdict:
         return Verdict.of(tuple([await _check(check, judge, deadline) for check in task.checks]))
     finally:
         await judge.close()
+
+
+async def _apart(task: Task, place: Place, sandbox: Sandbox, kind: str) -> Sandbox:
+    """A new sandbox with the artifacts in it, and nothing else of the agent's."""
+    files, folders = await artifacts.collect(task, place, sandbox)
+    judge = new_sandbox(kind, place_spec(task, place))
+    try:
+        await judge.start()
+        listed = "".join(f"{folder}\0" for folder in sorted(folders)).encode(errors="surrogateescape")
+        await judge.exec(["/usr/bin/xargs", "-0", "-r", "mkdir", "-p", "--"], stdin=listed)
+        await judge.put(files)
+    except BaseException:
+        await judge.close()
+        raise
+    return judge
 
 
 def _tests(task: Task) -> Mapping[str, File]:
@@ -93,16 +114,23 @@ def _script(text: str) -> File:
 
 
 async def _check(check: Check, judge: Sandbox, deadline: float) -> CheckResult:
-    result = await _exec(judge, f"/tests/checks/{check.name}", f"check {check.name!r}", "/tests", deadline)
+    result = await _exec(judge, [f"/tests/checks/{check.name}"], f"check {check.name!r}", "/tests", deadline)
     output = (result.stdout + result.stderr)[-2000:].decode(errors="replace")
     if result.returncode < 0 or result.returncode in _BROKEN:
         raise VerifierError(f"check {check.name!r} crashed with status {result.returncode}: {output}")
     return CheckResult(check.name, float(result.returncode == 0), check.weight, output)
 
 
-async def _exec(judge: Sandbox, path: str, what: str, cwd: str, deadline: float) -> ExecResult:
+async def _exec(
+    judge: Sandbox,
+    argv: Sequence[str],
+    what: str,
+    cwd: str | None,
+    deadline: float,
+    env: Mapping[str, str] | None = None,
+) -> ExecResult:
     left_s = deadline - time.monotonic()
-    result = await judge.exec([path], cwd=cwd, timeout_s=min(max(left_s, 0.0), 1e6))
+    result = await judge.exec(argv, cwd=cwd, env=env, timeout_s=min(max(left_s, 0.0), 1e6))
     if result.timed_out:
         raise VerifierError(f"{what} did not end within the verifier's time")
     return result
@@ -140,13 +168,18 @@ async def _run(check: Check, fork: Sandbox) -> ExecResult:
         return ExecResult(-1, b"", str(error).encode())
 
 
-# Harbor's contract: tests/test.sh, whose exit status means nothing, and a reward file.
+# Harbor's contract: tests/test.sh, whose exit status means nothing unless it could not run, and a reward file.
 
 
 async def _harbor(task: Task, judge: Sandbox, deadline: float) -> Verdict:
     await judge.put({"/logs/verifier/.keep": File(b"")})
-    result = await _exec(judge, "/tests/test.sh", "tests/test.sh", task.workdir, deadline)
+    # Its own place has its workdir; the agent may have removed the other, which is no failure of the verifier.
+    argv = ["/tests/test.sh"] if task.judge.place else ["/bin/bash", "-c", _IN_WORKDIR, task.workdir]
+    env = expanded(task.judge.env, f"{task.id}: [verifier] env")
+    result = await _exec(judge, argv, "tests/test.sh", None, deadline, env)
     output = (result.stdout + result.stderr)[-2000:].decode(errors="replace")
+    if result.returncode < 0 or result.returncode in _BROKEN:
+        raise VerifierError(f"tests/test.sh could not run, it ended with {result.returncode}: {output}")
     for name, read in (("reward.json", _read_json), ("reward.txt", _read_text)):
         try:
             text = (await judge.get(f"/logs/verifier/{name}", REWARD_BYTES)).decode()

@@ -56,7 +56,7 @@ def lines(path: Path) -> list[Trajectory]:
 
 def test_help_shows_every_command_and_each_one_an_example() -> None:
     shown = call("--help").output
-    for name in ("list", "show", "play", "attach", "eval", "replay", "doctor", "demo"):
+    for name in ("list", "show", "play", "attach", "validate", "export", "eval", "replay", "doctor", "demo"):
         assert re.search(rf"\b{name}\b", shown)
         assert f"Example: termgym {name}" in call(name, "--help").output
 

@@ -139,7 +139,7 @@ def test_a_foreign_folder_comes_back_the_same(tmp_path: Path) -> None:
 def test_a_foreign_folder_is_understood(tmp_path: Path) -> None:
     task = Task.load(foreign(tmp_path / "tidy"))
     assert task.instruction == "\ufeffTidy the logs.\r\n\tNo trailing newline"
-    assert (task.id, task.image, task.workdir) == ("bench/tidy-logs", "bench/tidy-logs:1", "/app")
+    assert (task.id, task.image, task.workdir) == ("bench/tidy-logs", "bench/tidy-logs:1", "")
     assert task.env == {"TOKEN": "${TOKEN}", "MODE": "fast"}
     assert (task.resources.cpus, task.resources.memory_mb, task.resources.storage_mb) == (2, 2048, 10240)
     assert (task.limits.wall_s, task.limits.verifier_s) == (900, 600)
@@ -318,12 +318,24 @@ def test_harbor_gets_the_reward(
     assert (f"check {name} crashed" in printed) == (rewards is None)
 
 
-async def as_harbor(folder: Path, task: Task) -> tuple[str, str]:
+@pytest.mark.parametrize("name", families())
+def test_harbor_can_solve_every_family(name: str, tmp_path: Path) -> None:
+    """By solve.sh, also where the oracle's keystrokes are an editor's."""
+    task = families()[name].task(seed=4, level=2)
+    _, text = asyncio.run(as_harbor(task.save(tmp_path / "a"), task, solve=True))
+    assert json.loads(text)["binary"] == 1, text
+
+
+async def as_harbor(folder: Path, task: Task, solve: bool = False) -> tuple[str, str]:
     """What test.sh printed, and the reward, when all is done as Harbor's shared verifier does it."""
     sandbox = NamespaceSandbox(SandboxSpec(workdir=task.workdir))
     await sandbox.start()
     try:
         await sandbox.put(task.files)
+        if solve:
+            await sandbox.exec(["/bin/bash", "-c", task.setup])
+            await sandbox.put({"/solution/solve.sh": File((folder / "solution/solve.sh").read_bytes())})
+            await sandbox.exec(["/bin/bash", "-c", "bash /solution/solve.sh"])
         files = [path for path in (folder / "tests").rglob("*") if path.is_file()]
         await sandbox.put({f"/{path.relative_to(folder)}": File(path.read_bytes()) for path in files})
         await sandbox.put({"/logs/verifier/reward.json": File.of("forged")})
@@ -377,7 +389,10 @@ MALFORMED: dict[str, tuple[Edit, str]] = {
     "newer": (edited('"1.1"', '"1.5"'), "version is '1.5'; expected one of 1.0, 1.1, 1.2, 1.3, 1.4; a newer"),
     "version type": (edited('"1.1"', "1.1"), "task.toml: version is 1.1; expected a string"),
     "schema": (edited("version", "schema_version = '2.0' #"), "schema_version is '2.0'; expected one of"),
-    "steps": (edited("[task]", "[[steps]]\nname = 'a'\n[task]"), "[[steps]]: multi-step tasks are not"),
+    "steps": (
+        edited("[task]", "[[steps]]\nname = 'a'\n[task]"),
+        "steps/a/instruction.md: missing; expected the step's",
+    ),
     "steps type": (edited("source", "steps = 3\nsource"), "task.toml: steps is 3; expected a list"),
     "windows": (edited("cpus = 2", "os = 'windows'"), "[environment] os is 'windows'; expected \"linux\""),
     "gpus": (edited("cpus = 2", "gpus = 1"), "[environment] gpus is 1; expected 0; GPUs are not supported"),

@@ -7,6 +7,7 @@ Docker's own client.
 import asyncio
 import importlib
 import os
+import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -150,16 +151,25 @@ async def close_engine() -> None:
             await (await connecting).close()
 
 
+def _knock(where: str) -> None:
+    """Raise OSError where no socket is listened on: docker's client would leave one of its own unclosed."""
+    scheme, _, path = where.partition("://")
+    if scheme == "unix":
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.connect(path)
+
+
 async def _connect() -> Engine:
     try:
         docker: Any = importlib.import_module("docker")
     except ImportError:
         raise SandboxUnavailable("Docker's client for Python is missing: pip install 'termgym[docker]'") from None
+    where = os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock"
     try:
+        _knock(where)
         made = Engine((await asyncio.to_thread(docker.from_env, timeout=TIMEOUT_S, max_pool_size=THREADS)).api)
         await asyncio.to_thread(made.api.ping)
     except (docker.errors.DockerException, OSError) as error:
-        where = os.environ.get("DOCKER_HOST", "/var/run/docker.sock")
         advice = "start one, or say by DOCKER_HOST where it is; sandbox='namespace' needs none"
         raise SandboxUnavailable(f"no Docker engine answers at {where} ({error}): {advice}") from error
     await made.reap()

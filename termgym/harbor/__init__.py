@@ -5,10 +5,15 @@
     environment/     of ours: files/ABSOLUTE/PATH and setup.sh; of others: kept in Task.extra as it is
     tests/           checks/NAME and checks/NAME.run are the checks; all else is Task.tests
     solution/        Task.solution
+    steps/NAME/      Task.steps: instruction.md, workdir/, tests/, solution/
 
 A folder is ours if it has [metadata.termgym], unless that says `layout = "harbor"`: a foreign task that was
 given, say, another id. In a folder of ours tests/test.sh, environment/Dockerfile and solution/solve.sh are
 generated for Harbor's sake where the task has none of its own; they are not part of the task.
+
+Of others, environment/docker_image or else a Dockerfile says which image: one that is to be built is called by what is
+in environment/ (`image.image_name`). Without `workdir` the agent starts where the image says, or in /app where there is
+no image. Without `network_mode` there is no network: it is had by asking.
 
 A saved task reads back equal, and a folder that is read and saved again has the same files and the same
 task.toml up to its formatting. Where `Task.config` contradicts the task's other fields, they win.
@@ -18,7 +23,7 @@ import os
 import stat
 import tempfile
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -26,10 +31,11 @@ from typing import Any
 import tomli_w
 
 from termgym.errors import TaskError
-from termgym.harbor.config import declared, document, listed
+from termgym.harbor.config import declared, listed
+from termgym.harbor.document import document
 from termgym.harbor.generated import is_generated
-from termgym.harbor.layout import FILES, SETUP, check_path, disk_mode, is_ours, layout, listed_attributes
-from termgym.task import Check, File, Task
+from termgym.harbor.layout import FILES, SETUP, STEPS, check_path, disk_mode, is_ours, layout, listed_attributes
+from termgym.task import Check, File, Step, Task
 
 _CAN_BE_GENERATED = ("tests/test.sh", "environment/Dockerfile", "solution/solve.sh")
 
@@ -69,20 +75,37 @@ def save(task: Task, folder: Path) -> Path:
 
 
 def _load(folder: Path) -> Task:
+    return of_files(folder_files(folder), folder.resolve().name)
+
+
+def folder_files(folder: Path) -> dict[str, File]:
+    """Path below a folder -> file, for all that it holds.
+
+    Raises:
+        TaskError: There is no such folder, or it holds something else than regular files and folders.
+    """
     if not folder.is_dir():
         raise TaskError("is not a folder" if folder.exists() else "there is no such folder")
     # Walked first, so that nothing but regular files is ever opened.
     walked = dict(_walk(folder, ""))
-    config = _config(folder)
-    name = folder.resolve().name
-    task = declared(config, name)
-    found = _files(folder, walked, config)
-    instruction = _text(found, "instruction.md", "the task's instruction")
+    return {path: File(_read(folder / path, path), status.st_mode & 0o7777) for path, status in walked.items()}
+
+
+def of_files(files: Mapping[str, File], name: str) -> Task:
+    """The task of a folder called `name` that holds these files, by their paths below it.
+
+    Raises:
+        TaskError: It is malformed, or asks for what is not supported.
+    """
+    for path in files:
+        check_path(path)
+    config = _config(files)
+    found = _attributed(files, config)
+    task = declared(config, name, found)
+    instruction = _text(found, "instruction.md", "the task's instruction") if _has_instruction(found, task) else ""
     ours = is_ours(config)
     setup = _text(found, SETUP, "") if ours and SETUP in found else ""
     tests = _take(found, "tests/")
-    if not tests:
-        raise TaskError("tests/: missing; expected tests/test.sh, or checks listed in task.toml")
     task = replace(
         task,
         instruction=instruction,
@@ -91,31 +114,54 @@ def _load(folder: Path) -> Task:
         files=_take(found, FILES, "/") if ours else {},
         tests=_ungenerated(tests, "tests/", ours),
         solution=_ungenerated(_take(found, "solution/"), "solution/", ours),
+        steps=tuple(_step(step, found) for step in task.steps),
         extra=_ungenerated(found, "", ours),
     )
-    if not task.checks and "test.sh" not in task.tests:
-        raise TaskError("tests/test.sh: missing; expected it, or checks listed in task.toml")
+    _check_tests(task)
     # What follows from the fields alone need not be kept, so that a task made here reads back equal.
     return task if ours and document(task, name) == config else replace(task, config=config)
 
 
-def _config(folder: Path) -> dict[str, Any]:
+def _has_instruction(found: Mapping[str, File], task: Task) -> bool:
+    return "instruction.md" in found or not task.steps
+
+
+def _step(step: Step, found: dict[str, File]) -> Step:
+    below = f"{STEPS}{step.name}/"
+    instruction = _text(found, f"{below}instruction.md", "the step's instruction")
+    files, tests, solution = (_take(found, f"{below}{part}/") for part in ("workdir", "tests", "solution"))
+    return replace(step, instruction=instruction, files=files, tests=tests, solution=solution)
+
+
+def _check_tests(task: Task) -> None:
+    if task.checks and task.steps:
+        raise TaskError("task.toml: [[steps]]: steps are judged by a tests/test.sh; expected no checks")
+    if not task.checks and not task.steps and "test.sh" not in task.tests:
+        gone, wanted = ("tests/test.sh", "it") if task.tests else ("tests/", "tests/test.sh")
+        raise TaskError(f"{gone}: missing; expected {wanted}, or checks listed in task.toml")
+    for step in task.steps:
+        if "test.sh" not in task.tests and "test.sh" not in step.tests:
+            raise TaskError(f"{STEPS}{step.name}/tests/test.sh: missing; expected it, or tests/test.sh for all steps")
+
+
+def _config(files: Mapping[str, File]) -> dict[str, Any]:
+    if "task.toml" not in files:
+        raise TaskError("task.toml: missing; a task folder has one")
     try:
-        return tomllib.loads(_read(folder / "task.toml", "task.toml").decode())
+        return tomllib.loads(files["task.toml"].content.decode())
     except UnicodeDecodeError as error:
         raise TaskError(f"task.toml: not UTF-8: {error}") from error
     except (ValueError, RecursionError) as error:
         raise TaskError(f"task.toml: not TOML: {error}") from error
 
 
-def _files(folder: Path, walked: dict[str, os.stat_result], config: dict[str, Any]) -> dict[str, File]:
-    """Path below the folder -> file, for all but task.toml."""
+def _attributed(files: Mapping[str, File], config: dict[str, Any]) -> dict[str, File]:
+    """All files but task.toml, with the modes and the modification times that it lists."""
     ours = is_ours(config)
     modes, mtimes = listed_attributes(config)
     found: dict[str, File] = {}
-    for path, status in walked.items():
-        mode = modes.get(path, disk_mode(status.st_mode, ours))
-        file = File(_read(folder / path, path), mode)
+    for path, file in files.items():
+        file = File(file.content, modes.get(path, disk_mode(file.mode, ours)))
         found[path] = replace(file, mtime=mtimes[path]) if path in mtimes else file
     del found["task.toml"]
     return found

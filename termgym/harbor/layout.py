@@ -6,10 +6,11 @@ from typing import Any
 from termgym.errors import TaskError
 from termgym.harbor import generated
 from termgym.harbor.table import MODES, MTIMES, table
-from termgym.task import File, Task
+from termgym.task import File, Step, Task
 
 FILES = "environment/files/"
 SETUP = "environment/setup.sh"
+STEPS = "steps/"
 
 
 def layout(task: Task) -> tuple[dict[str, File], bool]:
@@ -19,7 +20,9 @@ def layout(task: Task) -> tuple[dict[str, File], bool]:
         TaskError: Two of the task's files have one path, or a path leads outside.
     """
     ours = is_ours_to_be(task)
-    files = {"instruction.md": _file("instruction", task.instruction)}
+    files: dict[str, File] = {}
+    if task.instruction or not task.steps:
+        files["instruction.md"] = _file("instruction", task.instruction)
     _add(files, "files", {FILES + _below_root(path): file for path, file in task.files.items()})
     if task.setup:
         _add(files, "setup", {SETUP: _file("setup", task.setup, 0o755)})
@@ -28,11 +31,20 @@ def layout(task: Task) -> tuple[dict[str, File], bool]:
         _add(files, "checks", {path: _file(path, text, 0o755) for path, text in scripts.items() if text})
     _add(files, "tests", {f"tests/{path}": file for path, file in task.tests.items()})
     _add(files, "solution", {f"solution/{path}": file for path, file in task.solution.items()})
+    for step in task.steps:
+        _add(files, "steps", _step(step))
     _add(files, "extra", task.extra)
     if ours:
         for path, text in generated.scripts(task).items():
             files.setdefault(path, _file(path, text, 0o644 if path.endswith("Dockerfile") else 0o755))
     return files, ours
+
+
+def _step(step: Step) -> dict[str, File]:
+    parts = {"workdir": step.files, "tests": step.tests, "solution": step.solution}
+    placed = {f"{part}/{path}": file for part, files in parts.items() for path, file in files.items()}
+    placed["instruction.md"] = _file("steps", step.instruction)
+    return {f"{STEPS}{step.name}/{path}": file for path, file in placed.items()}
 
 
 def is_ours(config: Mapping[str, Any]) -> bool:

@@ -2,11 +2,11 @@
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
-from termgym.errors import TaskError
+from termgym.errors import TaskError, UnknownName
 
 T = TypeVar("T")
 
@@ -30,6 +30,11 @@ def list_of(kind: Kind) -> Kind:
     return Kind(f"a list, each item {kind.expected}", (list,), lambda items: all(map(kind.fits, items)))
 
 
+def one_of(*names: str) -> Kind:
+    """One of some words."""
+    return Kind(f"one of {', '.join(names)}", (str,), lambda value: value in names)
+
+
 def table_of(kind: Kind) -> Kind:
     """A table of values of a kind."""
     return Kind(f"a table, each value {kind.expected}", (dict,), lambda items: all(map(kind.fits, items.values())))
@@ -39,6 +44,7 @@ TEXT = Kind("a string", (str,))
 FLAG = Kind("true or false", (bool,))
 ABOVE_ZERO = Kind("a finite number above 0", (int, float), lambda value: 0 < value < math.inf)
 FROM_ZERO = Kind("a finite number, 0 or more", (int, float), lambda value: 0 <= value < math.inf)
+NUMBER = Kind("a finite number", (int, float), math.isfinite)
 COUNT = Kind("a whole number, 0 or more", (int,), lambda value: value >= 0)
 SIZE = Kind("a whole number, 1 or more", (int,), lambda value: value >= 1)
 LEVEL = Kind("a whole number from 0 to 5", (int,), lambda value: 0 <= value <= 5)
@@ -46,7 +52,9 @@ ABSOLUTE = Kind("an absolute path", (str,), lambda value: value.startswith("/") 
 FOLDER = Kind("an absolute path, or empty", (str,), lambda value: not value or ABSOLUTE.fits(value))
 TEXTS = list_of(TEXT)
 ENV = table_of(TEXT)
-TABLES = list_of(Kind("a table", (dict,)))
+TABLE = Kind("a table", (dict,))
+USER = Kind("a user's name or number", (str, int), lambda value: value != "" and str(value).isprintable())
+TABLES = list_of(TABLE)
 MODES = table_of(
     Kind('octal permission bits such as "0600"', (str,), lambda value: bool(re.fullmatch("[0-7]{3,4}", value)))
 )
@@ -61,6 +69,7 @@ class Table:
 
     name: str
     items: Mapping[str, Any]
+    file: str = "task.toml"
 
     def get(self, key: str, default: T, kind: Kind) -> T:
         """The value of a key, or the default where there is none.
@@ -84,10 +93,50 @@ class Table:
             raise self.wrong(legacy, 'a size such as "512M" or "2G"')
         return size
 
+    def need(self, key: str, kind: Kind) -> Any:
+        """The value of a key that must be there.
+
+        Raises:
+            TaskError: It is missing, or not of the kind.
+        """
+        if key not in self.items:
+            raise TaskError(f"{self.file}: {self._where(key)}: missing; expected {kind.expected}")
+        return self.get(key, None, kind)
+
+    def below(self, key: str) -> "Table":
+        """The table of a key, empty where there is none.
+
+        Raises:
+            TaskError: It is no table.
+        """
+        name = f"{self.name}.{key}" if self.name else key
+        return Table(name, self.get(key, dict[str, Any](), TABLE), self.file)
+
+    def each(self, key: str) -> "list[Table]":
+        """The tables that a key lists.
+
+        Raises:
+            TaskError: It is no list of tables.
+        """
+        name = f"{self.name}.{key}" if self.name else key
+        items = self.get(key, list[dict[str, Any]](), TABLES)
+        return [Table(f"{name}.{number}", item, self.file) for number, item in enumerate(items)]
+
+    def only(self, known: Iterable[str]) -> None:
+        """Refuse keys that are not `known`, where a slip of the pen would change what is run or how it is judged.
+
+        Raises:
+            TaskError: There is another; the message suggests what was meant.
+        """
+        for key in self.items.keys() - set(known):
+            raise TaskError(f"{self.file}: {self._where(key)}: {UnknownName('key', key, known)}")
+
     def wrong(self, key: str, expected: str) -> TaskError:
         """The error for a key's value."""
-        where = f"[{self.name}] {key}" if self.name else key
-        return TaskError(f"task.toml: {where} is {self.items[key]!r:.100}; expected {expected}")
+        return TaskError(f"{self.file}: {self._where(key)} is {self.items[key]!r:.100}; expected {expected}")
+
+    def _where(self, key: str) -> str:
+        return f"[{self.name}] {key}" if self.name else key
 
 
 def table(config: Mapping[str, Any], name: str = "") -> Table:

@@ -1,0 +1,176 @@
+"""Commands that run many episodes, or look whether any can run: eval, replay, demo, doctor."""
+
+import asyncio
+import json
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from termgym.cli import base
+from termgym.cli.base import Concurrency, Json
+
+if TYPE_CHECKING:
+    from termgym.evaluation import Evaluation
+    from termgym.plan import Plan
+
+
+@base.app.command(
+    "eval", epilog="Example: termgym eval --policy oracle --task files/rename-by-date --n 20 --attempts 4"
+)
+def evaluate(
+    policy: Annotated[str, typer.Option(help="Who acts: oracle, idle, random, scripted, human.", show_default=False)],
+    task: Annotated[
+        list[str] | None,
+        typer.Option(help="A family, a task folder, or FORMAT:PATH; may be repeated.", show_default="all families"),
+    ] = None,
+    level: Annotated[int | None, typer.Option(help="Difficulty, from 1.", show_default="each in turn")] = None,
+    n: Annotated[int, typer.Option("--n", min=1, help="Episodes of each family, each of its own seed.")] = 10,
+    seed: Annotated[int, typer.Option(min=0, help="The first seed.")] = 0,
+    attempts: Annotated[int, typer.Option(min=1, help="Attempts at each task: for pass@k.")] = 1,
+    concurrency: Concurrency = base.AT_A_TIME,
+    out: Annotated[Path | None, typer.Option(help="Folder for the results.", show_default="runs/TIME-POLICY")] = None,
+    option: Annotated[
+        list[str] | None, typer.Option(metavar="KEY=VALUE", help="For the policy; JSON or text; may be repeated.")
+    ] = None,
+    sandbox: Annotated[str, typer.Option(help="The kind of sandbox.")] = "namespace",
+    terminal: Annotated[str, typer.Option(help="pty; or tmux: a real one, to attach to.")] = "pty",
+    network: Annotated[str, typer.Option(help="task: as each task asks; none: none in any case.")] = "task",
+    wait: Annotated[
+        str, typer.Option(help="settle: until the terminal has settled; duration: as long as asked.")
+    ] = "settle",
+    as_json: Json = False,
+) -> None:
+    """Let a policy act, and report what it solved.
+
+    The folder gets episodes.jsonl (a trajectory per line), casts/ (recordings) and summary.json.
+
+    Exit status 1 if an episode is invalid, the oracle failed, or idle solved something: any other failure is a result.
+    """
+    from termgym.episode import EpisodeConfig
+    from termgym.errors import UnknownName
+    from termgym.evaluation import Evaluation
+    from termgym.needs import NETWORKS
+    from termgym.plan import Plan
+    from termgym.policy import find_policy
+    from termgym.terminal import KINDS
+
+    for kind, name, known in (
+        ("wait", wait, ("settle", "duration")),
+        ("network", network, NETWORKS),
+        ("terminal", terminal, KINDS),
+    ):
+        if name not in known:
+            raise UnknownName(kind, name, known)
+    options = dict(map(_option, option or []))
+    find_policy(policy, **options)
+    config = EpisodeConfig(sandbox=sandbox, terminal=terminal, wait=wait, network=network)
+    fields = {"level": level, "episodes": n, "attempts": attempts, "seed": seed, "options": options}
+    plan = Plan.of(policy, task, sandbox=sandbox, network=network, **fields)
+    run = Evaluation(out or Path("runs", f"{datetime.now():%Y%m%d-%H%M%S}-{policy}"))
+    try:
+        _run(run, plan, concurrency, config)
+    finally:
+        _report(run, as_json)
+    if run.surprises:
+        raise typer.Exit(base.FAILED)
+
+
+def _option(text: str) -> tuple[str, Any]:
+    key, equals, value = text.partition("=")
+    if not equals:
+        base.stop(base.WRONG_USAGE, f"--option takes KEY=VALUE, not {text!r}")
+    try:
+        return key, json.loads(value)
+    except ValueError:
+        return key, value
+
+
+def _run(run: "Evaluation", plan: "Plan", concurrency: int, config: Any) -> None:
+    from termgym.progress import Progress
+
+    with Progress(len(plan), shown=plan.policy != "human") as progress:
+        run.run(plan, concurrency=concurrency, config=config, on_turn=progress.stepped, on_end=progress.ended)
+
+
+def _report(run: "Evaluation", as_json: bool) -> None:
+    report = run.report
+    if as_json:
+        base.print_json(report.to_dict())
+    elif report.total.outcomes:
+        console = base.console()
+        console.print(report.table(), "", report.outcome_table(), "", report.timing_table(), sep="\n")
+        console.print(f"\n{report.steps} steps in {report.wall_s:.1f} s: {report.steps_per_s:.0f} steps/s")
+        console.print(f"Written to {run.folder}", soft_wrap=True)
+    for surprise in run.surprises[:10]:
+        typer.echo(f"termgym: {surprise}", err=True)
+    if len(run.surprises) > 10:
+        typer.echo(f"termgym: and {len(run.surprises) - 10} more; see {run.episodes}", err=True)
+
+
+@base.app.command(epilog="Example: termgym replay runs/o --number 3")
+def replay(
+    record: Annotated[Path, typer.Argument(help="An episodes.jsonl, or the run's folder.", show_default=False)],
+    task: Annotated[list[str] | None, typer.Option(help="A task folder that it met; may be repeated.")] = None,
+    number: Annotated[list[int] | None, typer.Option(min=0, help="A line, from 0; may be repeated.")] = None,
+    concurrency: Concurrency = base.AT_A_TIME,
+    as_json: Json = False,
+) -> None:
+    """Run recorded episodes again, and report where screens or verdicts differ.
+
+    Exit status 1 if any differs. Invalid episodes, and those of task folders that are not given, are skipped.
+    """
+    from termgym.progress import Progress
+    from termgym.replay import Replays
+
+    run = Replays(record, task or (), number or ())
+    for remark in run.remarks:
+        typer.echo(f"termgym: {remark}", err=True)
+    with Progress(len(run.episodes)) as progress:
+        run.run(concurrency=concurrency, on_turn=progress.stepped, on_end=progress.ended)
+    typer.echo(json.dumps(run.to_dict(), indent=2) if as_json else run.text())
+    if run.differing:
+        raise typer.Exit(base.FAILED)
+
+
+@base.app.command(epilog="Example: termgym doctor --json")
+def doctor(as_json: Json = False) -> None:
+    """Say what this host allows, and what to do about what it does not.
+
+    Exit status 1 if no episode can run here.
+    """
+    from dataclasses import asdict
+
+    from termgym import aio
+    from termgym.doctor import examine, healthy, table
+
+    with asyncio.Runner(loop_factory=aio.Loop) as runner:
+        findings = runner.run(examine())
+    if as_json:
+        base.print_json({"ok": healthy(findings), "findings": [asdict(finding) for finding in findings]})
+    else:
+        base.console().print(table(findings))
+    if not healthy(findings):
+        raise typer.Exit(base.FAILED)
+
+
+@base.app.command("demo", epilog="Example: termgym demo --n 6")
+def show_demo(
+    n: Annotated[int, typer.Option("--n", min=1, help="Episodes of each family and policy.")] = 6,
+    concurrency: Concurrency = base.AT_A_TIME,
+    out: Annotated[Path | None, typer.Option(help="Folder for the results.", show_default="runs/TIME-demo")] = None,
+) -> None:
+    """Run three policies in real sandboxes: the known solution, doing nothing, and typing at random.
+
+    Exit status 1 if the oracle failed anything, idle solved anything, or an episode was invalid.
+    """
+    from termgym.demo import demo
+
+    folder = out or Path("runs", f"{datetime.now():%Y%m%d-%H%M%S}-demo")
+    console = base.console()
+    fine = demo(folder, console, episodes=n, concurrency=concurrency)
+    console.print(f"Recordings are in {folder}: asciinema play --pause-on-markers FILE.cast", soft_wrap=True)
+    console.print("To go on: termgym play NAME, termgym eval --help")
+    if not fine:
+        raise typer.Exit(base.FAILED)

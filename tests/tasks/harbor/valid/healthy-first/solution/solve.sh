@@ -1,0 +1,1 @@
+cp /etc/ready "/app/$NAME"

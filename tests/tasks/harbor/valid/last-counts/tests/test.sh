@@ -1,0 +1,3 @@
+#!/bin/bash
+. /tests/wanted
+if [ -f "$wanted" ]; then echo 1; else echo 0; fi >/logs/verifier/reward.txt

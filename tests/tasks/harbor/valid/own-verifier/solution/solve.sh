@@ -1,0 +1,3 @@
+mkdir -p /app/out
+echo done >/app/out/page
+touch /app/secret

@@ -1,0 +1,1 @@
+sed -i -f /app/scythe /app/field

@@ -1,0 +1,2 @@
+#!/bin/bash
+no-such-program-to-test-with /tests

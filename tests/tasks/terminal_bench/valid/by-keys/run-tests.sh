@@ -1,0 +1,2 @@
+#!/bin/bash
+[ -f /app/note ] && grep -qx 'by hand' /app/note

@@ -1,0 +1,1 @@
+[ "$TIDE" = low ] && [ "$(cat /app/count)" = "$(wc -l </etc/passwd)" ]
