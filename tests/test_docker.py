@@ -15,6 +15,7 @@ import sys
 import textwrap
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,8 @@ from termgym.engine import engine
 from termgym.engine.owner import LABEL, Owner
 from termgym.episode import Carried, EpisodeConfig
 from termgym.errors import SandboxDied, SandboxError, SandboxUnavailable
+from termgym.family import families
+from termgym.image.store import Store
 from termgym.plan import Plan
 from termgym.rollout import rollout
 from termgym.sandbox import SandboxSpec, new_sandbox
@@ -473,3 +476,17 @@ async def test_a_killed_container_is_the_sandboxs_failure(docker_image: str) -> 
             await asyncio.sleep(0.01)
         with pytest.raises((SandboxDied, SandboxError)):
             await box.exec(["/bin/ls"])
+
+
+def test_an_engines_image_runs_without_the_engine(debian: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERMGYM_IMAGES", str(tmp_path / "images"))
+    imported = Store().import_engine(debian)
+    assert Store().import_engine(debian).digest == imported.digest
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
+    task = replace(families()["files/rename-by-date"].task(3, 1), image=debian)
+    config = EpisodeConfig()
+
+    async def outcome(policy: str) -> list[str]:
+        return [f"{one.outcome.value} {one.error}" async for one in rollout(Plan.of(policy, [task]), config=config)]
+
+    assert [aio.run(outcome("oracle")), aio.run(outcome("idle"))] == [["solved "], ["failed "]]

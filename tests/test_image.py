@@ -706,6 +706,7 @@ def test_two_imports_at_once(store: Store, tmp_path: Path) -> None:
     assert len(image.layers) == 4 and all(len(list(layer.rglob("*"))) == 801 for layer in image.layers)
 
 
+@pytest.mark.slow
 def test_a_killed_import_leaves_nothing_that_counts(store: Store, tmp_path: Path) -> None:
     path = big(tmp_path / "a.tar")
     deadline = time.monotonic() + 30
@@ -733,6 +734,7 @@ def _layers(path: Path) -> list[io.BytesIO]:
         return [io.BytesIO(member.read()) for member in members if member]
 
 
+@pytest.mark.slow
 def test_a_living_import_is_left_alone(store: Store, tmp_path: Path) -> None:
     process = importing(store, big(tmp_path / "a.tar"))
     while not files(store.folder / "tmp"):

@@ -261,6 +261,7 @@ def test_a_cut_off_archive_is_said(tmp_path: Path) -> None:
         open_source(f"nemotron:{tmp_path / 'b.tar.gz'}")
 
 
+@pytest.mark.slow
 def test_any_task_of_a_large_compressed_archive_is_read_at_once(tmp_path: Path) -> None:
     """From the nearest of the places that were noted, in one pass that was needed anyway."""
     noise = np.random.default_rng(0)

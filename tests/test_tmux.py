@@ -361,6 +361,7 @@ def test_hostile_output_reaches_nobody() -> None:
     on_tmux(body)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "command",
     [
@@ -396,6 +397,7 @@ def test_a_flood_neither_stalls_nor_fills_memory(command: str) -> None:
     on_tmux(body)
 
 
+@pytest.mark.slow
 def test_a_history_that_grows_too_large_is_dropped() -> None:
     async def body(shell: Terminal) -> None:
         await shell.type("seq 3000000\n", 30.0)
