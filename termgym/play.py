@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from termgym.episode import Episode
 from termgym.errors import TaskError
+from termgym.outbox import Outbox
 from termgym.outcome import Outcome
 from termgym.sandbox import Pty, close_shared
 from termgym.task import Task
@@ -102,7 +103,7 @@ class _Link:
         self._resize_pty = pty.resize
         self._loop = asyncio.get_running_loop()
         self._submits: asyncio.Future[bool] = self._loop.create_future()
-        self._pending = bytearray()
+        self._keys = Outbox(pty.stream)
         self._asking = self._alternate = False
 
     async def run(self) -> bool:
@@ -116,7 +117,7 @@ class _Link:
             self._loop.remove_signal_handler(signal.SIGWINCH)
             self._loop.remove_reader(self._stdin)
             self._loop.remove_reader(self._stream)
-            self._loop.remove_writer(self._stream)
+            self._keys.close()
             with suppress(OSError):  # the terminal itself may be gone
                 os.write(self._stdout, _LEAVE_ALTERNATE * self._alternate + _CALM)
 
@@ -130,8 +131,7 @@ class _Link:
     def _forward(self, data: bytes) -> bytes:
         """Send what comes before a detach key; returns what comes after it."""
         keys, detach, rest = data.partition(DETACH)
-        self._pending += keys
-        self._write()
+        self._keys.write(keys)
         if detach:
             self._ask()
         return rest
@@ -154,16 +154,6 @@ class _Link:
     def _decide(self, submits: bool) -> None:
         if not self._submits.done():
             self._submits.set_result(submits)
-
-    def _write(self) -> None:
-        try:
-            while self._pending:
-                del self._pending[: os.write(self._stream, self._pending)]
-            self._loop.remove_writer(self._stream)
-        except BlockingIOError:
-            self._loop.add_writer(self._stream, self._write)
-        except OSError:
-            self._pending.clear()
 
     def _printed(self) -> None:
         try:

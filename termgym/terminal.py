@@ -8,16 +8,17 @@ terminal's slave side, behind whatever the programs wrote there, and awaited whe
 import asyncio
 import contextlib
 import os
-import secrets
 import termios
 import time
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from pathlib import Path
 
+from termgym.barrier import Barrier
 from termgym.console import COLS, ROWS, Console, OwnConsole
 from termgym.errors import SandboxDied, UnknownName
 from termgym.launcher import linux
+from termgym.outbox import Outbox
 from termgym.sandbox import Pty, Sandbox
 from termgym.screen import Emulator, Screen
 from termgym.settle import Foreground, Sight, State
@@ -35,6 +36,8 @@ DEAF_S = 0.03
 """Keys that made nobody run in this time, with the foreground waiting for keys all along, count as taken."""
 QUIET_S = {State.MIXED: 0.05, State.TIMED: 0.25, State.UNKNOWN: 0.05}
 """Silence that stands in for the kernel's word where there is none, or where a program waits for more than keys."""
+FAR_S = 1.0
+"""For how long the first answer to keys is awaited from an engine whose processes cannot be seen, and may be far."""
 BARRIER_S = 0.05
 MAX_UNREAD_REPLIES = 1 << 12
 READ_BYTES = 1 << 12
@@ -73,13 +76,12 @@ class Terminal:
         self._foreground = Foreground(self._stream, self._slave, self._shell, pty.init)
         self._console = console or OwnConsole()
         self._console.reply, self._console.room = self._reply, self._listen
-        self._pending = bytearray()
+        self._keys = Outbox(self._stream)
         self._stuffed = False  # keys were dropped, since the kernel's queue was full of others
-        self._barrier: bytes = b""
-        self._unended: bytes = b""  # of a mark that was begun: without its end, all that comes would belong to it
-        self._held: bytes = b""
+        self._barrier = Barrier(self._slave)
         self._napping: asyncio.Future[None] | None = None
         self._changed_at = time.monotonic()
+        self._open = not os.isatty(self._stream)  # whose other end is an engine's, and says when there is no more
         self.exited = False
         """Whether the shell has ended."""
         self._prompt: tuple[str, str] = "", ""
@@ -126,7 +128,7 @@ class Terminal:
         data = await self._console.press(keystrokes)
         before = self._foreground.look()
         self._make_way(data)
-        self._write(data)
+        self._keys.write(data)
         try:
             if settle:
                 return await self._settle(before, deadline, bool(data))
@@ -217,7 +219,7 @@ class Terminal:
         if self._stream < 0:
             return
         self._loop.remove_reader(self._stream)
-        self._loop.remove_writer(self._stream)
+        self._keys.close()
         self._forget_pidfd()
         self._foreground.close()
         self._pty.close()
@@ -253,10 +255,11 @@ class Terminal:
 
         `steady_s` is for how long it has been in this state, and nothing was printed.
         """
-        if sight.state is State.BUSY or self._pending:
+        if sight.state is State.BUSY or self._keys:
             return False
         if sight.state is not State.WAITING:
-            return steady_s >= QUIET_S[sight.state]
+            unanswered = typed and sight.state is State.UNKNOWN and self._changed_at < time.monotonic() - since_s
+            return steady_s >= (FAR_S if unanswered else QUIET_S[sight.state])
         if not typed or sight.moved(before):
             return True
         echoed = self._changed_at > time.monotonic() - since_s
@@ -268,34 +271,26 @@ class Terminal:
         return arrived and not self._foreground.look().moved(sight)
 
     async def _pass_barrier(self) -> bool:
-        """Write a mark behind all output so far and wait for it.
+        """Whether all that was printed has arrived.
 
-        False if it does not come: output is stopped (C-s), or a C-c made the kernel drop what was on its way. Should it
-        come late, the emulator takes it for a sequence that shows nothing.
+        False if the mark does not come: output is stopped (C-s), or a C-c made the kernel drop what was on its way.
         """
         if self._slave < 0:
             return True
-        self._barrier = mark = b"\x1b]7777;%d\x1b\\" % secrets.randbits(63)
         until = time.monotonic() + BARRIER_S
-        rest = self._unended + mark
-        while rest:
-            try:
-                rest = rest[os.write(self._slave, rest) :]
-            except BlockingIOError:  # its queue is full
+        self._barrier.begin()
+        try:
+            while not self._barrier.send():
                 if time.monotonic() > until:
-                    self._barrier, self._unended = b"", rest if len(rest) < len(mark) else rest[: -len(mark)]
                     return False
                 await self._nap(FIRST_POLL_S)
-            except OSError:
-                self._barrier = b""
-                return self._cooked() is None
-        self._unended = b""
-        while self._barrier and (left_s := until - time.monotonic()) > 0:
-            await self._nap(left_s)
-        passed = not self._barrier  # the reader has cut it out
-        self._barrier, held, self._held = b"", self._held, b""
-        self._take(held)
-        return passed
+            while self._barrier.awaited and (left_s := until - time.monotonic()) > 0:
+                await self._nap(left_s)
+            return not self._barrier.awaited
+        except OSError:
+            return self._cooked() is None
+        finally:
+            self._take(self._barrier.end())
 
     async def _nap(self, seconds: float) -> None:
         """Sleep until something is printed, the barrier passes, the shell ends, or `seconds` have passed."""
@@ -324,20 +319,6 @@ class Terminal:
 
     # Bytes out.
 
-    def _write(self, data: bytes) -> None:
-        self._pending += data
-        self._writable()
-
-    def _writable(self) -> None:
-        try:
-            while self._pending:
-                del self._pending[: os.write(self._stream, self._pending[: 1 << 16])]
-            self._loop.remove_writer(self._stream)
-        except BlockingIOError:
-            self._loop.add_writer(self._stream, self._writable)
-        except OSError:
-            self._drop_pending()
-
     def _make_way(self, data: bytes) -> None:
         r"""A C-c, C-\ or C-z goes ahead of keys that nobody took: those are dropped, as the kernel drops its queue."""
         if self._stuffed and data in _SIGNAL_KEYS:
@@ -348,15 +329,13 @@ class Terminal:
                 termios.tcflush(self._slave, termios.TCIFLUSH)  # and what is in it
 
     def _drop_pending(self) -> None:
-        self._stuffed = self._stuffed or bool(self._pending)
-        self._pending.clear()
-        if self._stream >= 0:
-            self._loop.remove_writer(self._stream)
+        self._stuffed = self._stuffed or bool(self._keys)
+        self._keys.clear()
 
     def _reply(self, answer: bytes) -> None:
         """The console answers a program's question, unless it asks without reading the answers."""
-        if len(self._pending) < MAX_UNREAD_REPLIES:
-            self._write(answer)
+        if len(self._keys) < MAX_UNREAD_REPLIES:
+            self._keys.write(answer)
 
     # Bytes in.
 
@@ -373,10 +352,15 @@ class Terminal:
             data = b""
         if not data:  # every slave descriptor is closed, ours too: it was hung up
             self._loop.remove_reader(self._stream)
+            self._open = False
+            self._wake()
             if self._pidfd < 0:
                 self._ended()
             return
-        self._take(self._without_barrier(data))
+        awaited = self._barrier.awaited
+        self._take(self._barrier.cut(data))
+        if awaited and not self._barrier.awaited:
+            self._wake()
 
     def _take(self, data: bytes) -> None:
         if not data:
@@ -387,22 +371,6 @@ class Terminal:
             self._loop.remove_reader(self._stream)
         if self.on_output:
             self.on_output(data)
-
-    def _without_barrier(self, data: bytes) -> bytes:
-        """Cut our mark out of the stream, also where it comes in two pieces."""
-        if not self._barrier:
-            return data
-        data, self._held = self._held + data, b""
-        before, found, after = data.partition(self._barrier)
-        if found:
-            self._barrier = b""
-            self._wake()
-            return before + after
-        for size in range(min(len(self._barrier) - 1, len(data)), 0, -1):
-            if data.endswith(self._barrier[:size]):
-                self._held = data[-size:]
-                return data[:-size]
-        return data
 
     def _ended(self) -> None:
         self.exited = True
@@ -416,8 +384,10 @@ class Terminal:
             self._pidfd = -1
 
     async def _drain(self) -> None:
-        """Take what a shell that ended has left behind."""
-        last = -1
+        """Take what a shell that ended has left behind. An engine passes that on later, and then hangs up."""
+        until, last = time.monotonic() + FAR_S, -1
+        while self._open and (left_s := until - time.monotonic()) > 0:
+            await self._nap(left_s)
         while last != self._console.printed:
             last = self._console.printed
             await asyncio.sleep(FIRST_POLL_S)

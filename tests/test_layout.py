@@ -23,7 +23,7 @@ ORDER = (
     ("service",),
     ("root", "engine"),
     ("sandbox",),
-    ("settle", "screen", "output", "metrics"),
+    ("settle", "screen", "output", "metrics", "outbox", "barrier"),
     ("console",),
     ("tmux",),
     ("terminal",),
