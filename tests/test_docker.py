@@ -167,6 +167,37 @@ async def test_orphans_are_reaped(docker_image: str) -> None:
         )
 
 
+# What the engine itself reads and makes in a container.
+
+BROKEN = {
+    "a fifo for users": "rm -f /etc/passwd; mkfifo /etc/passwd",
+    "a fifo for groups": "rm -f /etc/group; mkfifo /etc/group",
+    "a folder for users": "rm -f /etc/passwd; mkdir -p /etc/passwd/x",
+    "a link to itself for users": "ln -sf passwd /etc/passwd",
+    "a fifo behind a link": "mkfifo /app/f; ln -sf /app/f /etc/passwd; mv /etc /old; ln -s old /etc",
+    "too much for groups": "dd if=/dev/zero of=/etc/group bs=1 count=0 seek=200M",
+    "a file for a workdir": "cd /; rm -rf /app; touch /app",
+    "a fifo for a workdir": "cd /; rm -rf /app; mkfifo /app",
+    "a link to itself for a workdir": "cd /; rm -rf /app; ln -s app /app",
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+@case
+async def test_what_an_agent_leaves_keeps_no_fork_or_verifier_from_starting(docker_image: str, name: str) -> None:
+    async with asyncio.timeout(60), started(docker_image) as box:
+        await box.exec(["/bin/bash", "-c", f"mkdir -p /etc /app; touch /etc/passwd; {BROKEN[name]}"])
+        (fork,) = await box.fork()
+        assert (await fork.exec(["/bin/bash", "-c", "echo on"], cwd="/")).stdout == b"on\n"
+        await fork.exec(["/bin/bash", "-c", BROKEN[name]], cwd="/")
+        if "folder" not in name and "itself" not in name:  # these are an error, at once
+            assert (await fork.exec(["/bin/bash", "-c", "echo on"], cwd="/")).stdout == b"on\n"
+        judge = await fork.verifier()
+        assert (await judge.exec(["/bin/bash", "-c", "echo on"])).stdout == b"on\n"
+        await judge.close()
+        await fork.close()
+
+
 # What is left behind.
 
 

@@ -34,6 +34,8 @@ from termgym.root import Root
 from termgym.sandbox import ENV, MAX_FILE_BYTES, MIB, VERIFIER_ENV, ExecResult, Pty, SandboxSpec
 from termgym.task import File
 
+ACCOUNTS = ("/etc/passwd", "/etc/group")
+"""Read by the engine before anything starts: it would wait for ever for a FIFO's writer."""
 DEFAULT_IMAGE = "TERMGYM_DOCKER_IMAGE"
 """The environment variable that names the image of tasks which name none."""
 # Sets the size before the program starts, says so, and waits for our word, so that nothing it prints is lost.
@@ -99,7 +101,8 @@ class DockerSandbox:
         docker = self._docker
         options: dict[str, Any] = {"host_config": await self._host_config(), "labels": docker.labels, "user": "0:0"}
         options |= {"entrypoint": [init.PATH], "command": [], "hostname": "termgym", "environment": {}}
-        options |= {"stdin_open": True, "working_dir": self.workdir, "network_disabled": self.spec.network == "none"}
+        folder = "/" if self._commit else self.workdir  # see Engine.inert
+        options |= {"stdin_open": True, "working_dir": folder, "network_disabled": self.spec.network == "none"}
         image = self._commit.image if self._commit else self._its_base.id
         made = await docker.call("make a container", docker.api.create_container, image, **options)
         self._id = made["Id"]
@@ -204,8 +207,10 @@ class DockerSandbox:
         if not self._started:
             raise SandboxDied("the sandbox is not running: it was sealed, closed, or never started")
         folder = cwd or ("/tests" if self._verify else self.workdir)
-        if cwd is None and self._root is not None:
-            self._root.make_folder(folder)
+        if self._root is not None:
+            self._root.unblock(ACCOUNTS)
+            if cwd is None:
+                self._root.make_folder(folder)
         user = "0:0" if self._verify else user or self.spec.user or self._its_base.user
         options: dict[str, Any] = {"environment": self._env(user, env), "workdir": folder, "user": user, **more}
         return await Program.make(self._docker, self._id, argv, **options)
@@ -315,6 +320,7 @@ class DockerSandbox:
         """Seal, and make an image of the files."""
         container = self._existing
         await self.seal()
+        await archives.unblock(self._docker, container, ACCOUNTS)
         return await Commit.of(self._docker, container, self._commit)
 
     async def fork(self, count: int = 1) -> "list[DockerSandbox]":
