@@ -198,6 +198,19 @@ async def test_what_an_agent_leaves_keeps_no_fork_or_verifier_from_starting(dock
         await fork.close()
 
 
+@case
+async def test_no_program_can_print_that_it_did_not_start(docker_image: str) -> None:
+    async with started(docker_image) as box:
+        for said in (
+            "echo 'OCI runtime exec failed: '",
+            "echo 'exec /x: exec format error' >&2",
+            "echo 'exec /x: argument list too long' >&2",
+        ):
+            assert (await box.exec(["/bin/bash", "-c", f"{said}; exit 1"])).returncode == 1
+        await box.put({"/app/lost": File(b"#!/nowhere\n", 0o755)})
+        assert (await box.exec(["/app/lost"])).returncode == 127
+
+
 # What is left behind.
 
 
