@@ -253,6 +253,34 @@ async def test_a_start_that_is_cancelled_leaves_nothing(docker_image: str) -> No
     assert not await docker.call("list", docker.api.containers, all=True, filters=label)
 
 
+@case
+async def test_whatever_is_cancelled_leaves_nothing(docker_image: str) -> None:
+    docker = await engine()
+    made: list[DockerSandbox] = []
+
+    async def live() -> None:
+        box = made[-1]
+        (fork,) = await box.fork()
+        made.append(fork)
+        await fork.exec(["/bin/bash", "-c", "echo on"])
+        made.append(await fork.verifier())
+
+    async def left() -> tuple[int, int]:
+        label = {"label": f"{LABEL}={docker.me.label}"}
+        containers = await docker.call("list", docker.api.containers, all=True, filters=label)
+        return len(containers), len(await docker.call("list", docker.api.images, all=True, filters=label))
+
+    whole_s = 0.0
+    for part in range(13):
+        async with started(docker_image) as box:
+            made[:], begin = [box], time.monotonic()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(live(), part / 12 * whole_s if part else None)
+            whole_s = whole_s or time.monotonic() - begin
+            await asyncio.gather(*(one.close() for one in made))
+        assert await left() == (0, 0), f"after {part} twelfths of its life"
+
+
 CLIENT = """
 import asyncio, sys
 from termgym import aio

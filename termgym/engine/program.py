@@ -42,9 +42,19 @@ class Program:
         return cls(engine, made["Id"], argv[0])
 
     async def open(self, tty: bool = False) -> Stream:
-        """Start it; its input and output are the stream's."""
-        body = {"Tty": tty, "Detach": False}
-        return await self._engine.call("run a program", open_stream, self._engine.api, f"/exec/{self.id}/start", body)
+        """Start it; its input and output are the stream's. Not cut short: nobody else would close that."""
+        opened: list[Stream] = []
+        try:
+            await aio.to_the_end(self._open(tty, opened))
+        except asyncio.CancelledError:
+            for stream in opened:
+                stream.close()
+            raise
+        return opened[0]
+
+    async def _open(self, tty: bool, opened: list[Stream]) -> None:
+        path, body = f"/exec/{self.id}/start", {"Tty": tty, "Detach": False}
+        opened.append(await self._engine.call("run a program", open_stream, self._engine.api, path, body))
 
     async def look(self) -> dict[str, Any]:
         """What the engine knows of it: `Running`, `ExitCode`, and `Pid`, as the engine's host counts."""
@@ -61,15 +71,20 @@ class Program:
 
     async def run(self, stdin: bytes, timeout_s: float, kill: Kill) -> Ended:
         """Run it to its end, or `kill` it with all of its session after `timeout_s` seconds."""
-        stream, output = await self.open(), Output()
+        try:
+            stream = await self.open()
+            return await self._run(stream, stdin, timeout_s, kill)
+        except asyncio.CancelledError:
+            await aio.to_the_end(kill(self))
+            raise
+
+    async def _run(self, stream: Stream, stdin: bytes, timeout_s: float, kill: Kill) -> Ended:
+        output = Output()
         reading = asyncio.ensure_future(output.read(stream))
         sending = asyncio.ensure_future(send_all(stream, stdin))
         try:
             state, timed_out = await self._end(reading, timeout_s, kill)
             await asyncio.wait([reading], timeout=LINGER_S)
-        except asyncio.CancelledError:
-            await aio.to_the_end(kill(self))
-            raise
         finally:
             reading.cancel()
             sending.cancel()

@@ -60,9 +60,9 @@ def base_of(spec: SandboxSpec) -> Hashable:
 class DockerSandbox:
     """A `Sandbox` that is a container."""
 
-    def __init__(self, spec: SandboxSpec, commit: Commit | None = None, verify: bool = False) -> None:
-        self.spec = spec
-        self._commit, self._verify = commit, verify
+    def __init__(self, spec: SandboxSpec, verify: bool = False) -> None:
+        self.spec, self._verify = spec, verify
+        self._commit: Commit | None = None
         self._engine: Engine | None = None
         self._base: Base | None = None
         self._id, self._started, self._pid = "", False, 0
@@ -325,28 +325,44 @@ class DockerSandbox:
 
     async def fork(self, count: int = 1) -> "list[DockerSandbox]":
         """See `Sandbox.fork`. /dev/shm is a file system of its own, and does not go on."""
-        commit = await self._freeze()
-        forks = [DockerSandbox(self.spec, commit.held()) for _ in range(count)]
-        started = await asyncio.gather(*(fork.start() for fork in forks), return_exceptions=True)
-        await commit.release()
-        for error in started:
-            if error is not None:
-                await asyncio.gather(*(fork.close() for fork in forks))
-                raise error
+        forks = [DockerSandbox(self.spec) for _ in range(count)]
+        try:
+            await aio.to_the_end(self._hand_over(forks))
+            for error in await asyncio.gather(*(fork.start() for fork in forks), return_exceptions=True):
+                if error is not None:
+                    raise error
+        except BaseException:
+            await asyncio.gather(*(fork.close() for fork in forks))
+            raise
         return forks
+
+    async def _hand_over(self, forks: "Sequence[DockerSandbox]") -> None:
+        """Give the files to forks; not cut short, or nobody would know of the image."""
+        commit = await self._freeze()
+        for fork in forks:
+            fork._commit = commit.held()
+        await commit.release()
 
     async def verifier(self) -> "DockerSandbox":
         """See `Sandbox.verifier`."""
-        commit = await self._freeze()
+        docker, judge = self._docker, DockerSandbox(self.spec, verify=True)
         try:
-            trusted = await self._its_base.trusted(self._docker)
-            judge = DockerSandbox(self.spec, await commit.pinned(trusted.pins), verify=True)
-        finally:
-            await commit.release()
-        await judge.start()
+            trusted = await self._its_base.trusted(docker)
+            await aio.to_the_end(self._hand_over_pinned(judge, trusted.pins))
+            await judge.start()
+        except BaseException:
+            await judge.close()
+            raise
         if judge._root is not None:
             judge._root.remove(trusted.absent)
         return judge
+
+    async def _hand_over_pinned(self, judge: "DockerSandbox", pins: bytes) -> None:
+        commit = await self._freeze()
+        try:
+            judge._commit = await commit.pinned(pins)
+        finally:
+            await commit.release()
 
     async def close(self) -> None:
         """See `Sandbox.close`. It is not cut short: nobody else would let go of what is left then."""
@@ -356,9 +372,11 @@ class DockerSandbox:
         self._started = False
         self._let_go()
         container, self._id = self._id, ""
-        if container:
-            with contextlib.suppress(SandboxDied):
-                await self._docker.remove(container)
         commit, self._commit = self._commit, None
-        if commit is not None:
-            await commit.release()
+        try:
+            if container:
+                with contextlib.suppress(SandboxDied):
+                    await self._docker.remove(container)
+        finally:
+            if commit is not None:
+                await commit.release()
