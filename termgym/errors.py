@@ -7,6 +7,7 @@ TermgymError
 ├── SandboxError        the sandbox itself failed: not the agent's doing, never a reward of 0
 │   ├── SandboxUnavailable   this host cannot run that kind of sandbox; says what to change
 │   ├── SandboxDied     the sandbox ended under us
+│   ├── SandboxOverfull      more was left in it than it may store: of this one a verifier makes a score of 0
 │   └── SandboxFileError     a file that was to be put or got is not there, not a regular file, or too large
 └── VerifierError       the verifier crashed, timed out or left no result: never a reward of 0
 
@@ -53,6 +54,10 @@ class SandboxUnavailable(SandboxError):
 
 class SandboxDied(SandboxError):
     """Raised when a request finds that the sandbox's processes are gone."""
+
+
+class SandboxOverfull(SandboxError):
+    """Raised when the files of a sandbox are not kept, as they are more than it may store."""
 
 
 class SandboxFileError(SandboxError):

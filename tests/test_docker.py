@@ -25,13 +25,14 @@ from termgym import aio
 from termgym.engine import engine
 from termgym.engine.owner import LABEL, Owner
 from termgym.episode import Carried, EpisodeConfig
-from termgym.errors import SandboxDied, SandboxError, SandboxUnavailable
+from termgym.errors import SandboxDied, SandboxError, SandboxOverfull, SandboxUnavailable
 from termgym.plan import Plan
 from termgym.rollout import rollout
 from termgym.sandbox import SandboxSpec, new_sandbox
 from termgym.sandbox.docker import DockerSandbox
-from termgym.task import File, Resources
+from termgym.task import Check, File, Resources, Task
 from termgym.terminal import Settled, Terminal
+from termgym.verifier import verify
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow, pytest.mark.timeout(180)]
 
@@ -209,6 +210,19 @@ async def test_no_program_can_print_that_it_did_not_start(docker_image: str) -> 
             assert (await box.exec(["/bin/bash", "-c", f"{said}; exit 1"])).returncode == 1
         await box.put({"/app/lost": File(b"#!/nowhere\n", 0o755)})
         assert (await box.exec(["/app/lost"])).returncode == 127
+
+
+@case
+async def test_who_leaves_more_than_there_is_room_for_gets_nothing(docker_image: str) -> None:
+    """Sparse files take no place, and as much as they say as soon as the engine copies them."""
+    async with started(docker_image, resources=Resources(storage_mb=8)) as box:
+        await out(box, "for i in 1 2 3; do dd of=/app/$i bs=1 count=0 seek=4M; done")
+        with pytest.raises(SandboxOverfull):
+            await box.fork()
+        for run in ("", "echo on"):
+            task = Task("t/full", "", checks=(Check("a", "exit 0", run=run), Check("b", "exit 0", 2.0)))
+            assert [check.score for check in (await verify(task, box, "docker")).checks] == [0.0, 0.0]
+        assert (await verify(Task("t/full", "", tests={"test.sh": File(b"")}), box, "docker")).binary == 0.0
 
 
 # What is left behind.

@@ -28,7 +28,7 @@ from termgym.engine.commit import Commit
 from termgym.engine.program import BEGIN_TIMEOUT_S, Program
 from termgym.engine.pts import open_slave
 from termgym.engine.stream import Stream, open_stream, read_until
-from termgym.errors import SandboxDied, SandboxError, SandboxUnavailable
+from termgym.errors import SandboxDied, SandboxError, SandboxOverfull, SandboxUnavailable
 from termgym.launcher.box import kill_session
 from termgym.root import Root
 from termgym.sandbox import ENV, MAX_FILE_BYTES, MIB, VERIFIER_ENV, ExecResult, Pty, SandboxSpec
@@ -320,8 +320,17 @@ class DockerSandbox:
         """Seal, and make an image of the files."""
         container = self._existing
         await self.seal()
+        await self._check_size(container)
         await archives.unblock(self._docker, container, ACCOUNTS)
         return await Commit.of(self._docker, container, self._commit)
+
+    async def _check_size(self, container: str) -> None:
+        """Not every engine bounds what is written; and what is sparse takes no place until it is copied."""
+        docker, most = self._docker, self.spec.resources.storage_mb * MIB
+        options: dict[str, Any] = {"all": True, "size": True, "filters": {"id": container}}
+        for found in await docker.call("measure a container", docker.api.containers, **options):
+            if (size := found.get("SizeRw") or 0) > most:
+                raise SandboxOverfull(f"the files in the sandbox have {size} bytes, and it may store {most}")
 
     async def fork(self, count: int = 1) -> "list[DockerSandbox]":
         """See `Sandbox.fork`. /dev/shm is a file system of its own, and does not go on."""
