@@ -28,7 +28,7 @@ from termgym.engine.commit import Commit
 from termgym.engine.program import BEGIN_TIMEOUT_S, Program
 from termgym.engine.pts import open_slave
 from termgym.engine.stream import Stream, open_stream, read_until
-from termgym.errors import SandboxDied, SandboxError, SandboxOverfull, SandboxUnavailable
+from termgym.errors import NotReady, SandboxDied, SandboxError, SandboxOverfull, SandboxUnavailable
 from termgym.launcher.box import kill_session
 from termgym.root import Root
 from termgym.sandbox import ENV, MAX_FILE_BYTES, MIB, VERIFIER_ENV, ExecResult, Pty, SandboxSpec
@@ -255,7 +255,7 @@ class DockerSandbox:
             stream.sock.send(b"\n")
         except (SandboxError, OSError) as error:
             stream.close()
-            raise SandboxError(f"{argv[0]} ended as soon as it was started on a terminal: {error}") from error
+            raise NotReady(f"{argv[0]} ended as soon as it was started on a terminal: {error}") from error
         except BaseException:
             stream.close()
             raise
