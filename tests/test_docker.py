@@ -216,7 +216,7 @@ async def test_no_program_can_print_that_it_did_not_start(docker_image: str) -> 
 async def test_who_leaves_more_than_there_is_room_for_gets_nothing(docker_image: str) -> None:
     """Sparse files take no place, and as much as they say as soon as the engine copies them."""
     async with started(docker_image, resources=Resources(storage_mb=8)) as box:
-        await out(box, "for i in 1 2 3; do dd of=/app/$i bs=1 count=0 seek=4M; done")
+        await out(box, "for i in 1 2 3 4 5; do dd of=/app/$i bs=1 count=0 seek=4M; done")
         with pytest.raises(SandboxOverfull):
             await box.fork()
         for run in ("", "echo on"):

@@ -60,14 +60,14 @@ class Program:
         """What the engine knows of it: `Running`, `ExitCode`, and `Pid`, as the engine's host counts."""
         return await self._engine.call("look at a program", self._engine.api.exec_inspect, self.id)
 
-    async def pid(self) -> int:
-        """Its process, as the engine's host counts. The engine may learn that later than the program's first output."""
+    async def begun(self) -> dict[str, Any]:
+        """The same, when `Pid` is known: the engine may learn that later than the program's first output."""
         deadline = time.monotonic() + BEGIN_TIMEOUT_S
-        while not (pid := (await self.look())["Pid"]):
+        while not (state := await self.look())["Pid"] and state["ExitCode"] is None:
             if time.monotonic() > deadline:
                 raise SandboxError("the engine does not say which process a program is")
             await asyncio.sleep(FIRST_POLL_S)
-        return pid
+        return state
 
     async def run(self, stdin: bytes, timeout_s: float, kill: Kill) -> Ended:
         """Run it to its end, or `kill` it with all of its session after `timeout_s` seconds."""

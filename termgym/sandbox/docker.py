@@ -235,7 +235,7 @@ class DockerSandbox:
     async def _kill(self, program: Program) -> None:
         """Kill a program with its session; where its processes cannot be seen, all that runs."""
         with contextlib.suppress(SandboxDied):
-            state = await program.look()
+            state = await program.begun()
             if not self._pid:
                 await self.seal()
             elif state["Running"] and self._shows(state["Pid"]):
@@ -251,7 +251,7 @@ class DockerSandbox:
         stream = await program.open(tty=True)
         try:
             await read_until(stream, mark.encode(), BEGIN_TIMEOUT_S)
-            pid = await program.pid() if self._pid else 0
+            pid = (await program.begun())["Pid"] if self._pid else 0
             stream.sock.send(b"\n")
         except (SandboxError, OSError) as error:
             stream.close()
@@ -325,12 +325,15 @@ class DockerSandbox:
         return await Commit.of(self._docker, container, self._commit)
 
     async def _check_size(self, container: str) -> None:
-        """Not every engine bounds what is written; and what is sparse takes no place until it is copied."""
-        docker, most = self._docker, self.spec.resources.storage_mb * MIB
+        """Not every engine bounds what is written; and what is sparse takes no place until it is copied.
+
+        Twice as much goes through: one file may take all that there is.
+        """
+        docker, most = self._docker, 2 * self.spec.resources.storage_mb * MIB
         options: dict[str, Any] = {"all": True, "size": True, "filters": {"id": container}}
         for found in await docker.call("measure a container", docker.api.containers, **options):
             if (size := found.get("SizeRw") or 0) > most:
-                raise SandboxOverfull(f"the files in the sandbox have {size} bytes, and it may store {most}")
+                raise SandboxOverfull(f"the files in the sandbox have {size} bytes, and at most {most} are kept")
 
     async def fork(self, count: int = 1) -> "list[DockerSandbox]":
         """See `Sandbox.fork`. /dev/shm is a file system of its own, and does not go on."""
