@@ -15,7 +15,7 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 
 from termgym.errors import TaskError
@@ -87,12 +87,19 @@ def _archive(git: Path, ref: str, below: str, where: str) -> bytes:
     with tempfile.TemporaryDirectory(prefix="termgym-git-") as scratch:
         _git(where, "init", "--quiet", "--bare", "--template=", scratch)
         for name in ("HEAD", "packed-refs"):
-            if (git / name).is_file():
+            if name not in _strange(git, [name]) and (git / name).exists():
                 shutil.copyfile(git / name, Path(scratch, name))
-        shutil.copytree(git / "refs", Path(scratch, "refs"), dirs_exist_ok=True)
+        if not _strange(git, ["refs"]):
+            shutil.copytree(git / "refs", Path(scratch, "refs"), ignore=_strange, dirs_exist_ok=True)
         Path(scratch, "objects/info").mkdir(parents=True, exist_ok=True)
         Path(scratch, "objects/info/alternates").write_text(f"{(git / 'objects').resolve()}\n")
         return _git(where, f"--git-dir={scratch}", "archive", "--format=tar", ref, "--", *([below] if below else []))
+
+
+def _strange(folder: str | Path, names: Iterable[str]) -> list[str]:
+    """Those that are links, which could lead to anything on this host, or neither files nor folders."""
+    paths = {name: Path(folder, name) for name in names}
+    return [name for name, path in paths.items() if path.is_symlink() or not (path.is_file() or path.is_dir())]
 
 
 def _git(where: str, *args: str) -> bytes:

@@ -9,14 +9,14 @@ from collections.abc import Callable, Sequence
 from itertools import count
 from typing import Any
 
-from termgym.errors import SandboxDied, SandboxError
+from termgym.errors import NotReady, SandboxDied, SandboxError
 from termgym.launcher import linux
 
 MAX_OUTPUT_BYTES = 10 << 20
 _MAX_MESSAGE = 1 << 18
 
 
-class ProgramError(SandboxError):
+class ProgramError(NotReady):
     """Raised when a program that was to be started is not there or is not one: exit status 127 of a shell."""
 
 

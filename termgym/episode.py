@@ -13,7 +13,7 @@ from enum import Enum
 from math import inf
 from typing import NamedTuple, Protocol
 
-from termgym.errors import SandboxDied, SandboxError, TaskError, VerifierError
+from termgym.errors import NotReady, SandboxDied, SandboxError, SandboxOverfull, TaskError, VerifierError
 from termgym.health import await_healthy
 from termgym.metrics import Metrics
 from termgym.needs import check, spec_of
@@ -24,7 +24,7 @@ from termgym.sandbox import Sandbox
 from termgym.steps import combined, good_enough, lay_out
 from termgym.task import Limits, Task
 from termgym.terminal import COLS, ROWS, Settled, Terminal
-from termgym.verifier import RUN_TIMEOUT_S, Verdict, verify
+from termgym.verifier import RUN_TIMEOUT_S, CheckResult, Verdict, verify
 
 SETUP_TIMEOUT_S = 120.0
 READ_BY_SHELLS = ("/root/", "/etc/", "/usr/", "/bin/", "/lib")
@@ -216,7 +216,7 @@ class Episode:
         if self.task.healthcheck:
             await await_healthy(self.task.healthcheck, self.sandbox)
         if self.task.steps:
-            await lay_out(self.task.steps[0], self.sandbox)
+            await lay_out(self.task.steps[0], self.sandbox, self._workdir)
         return await self._open()
 
     async def _open(self) -> str:
@@ -277,16 +277,30 @@ class Episode:
         self.verdicts.append(verdict)
         if len(self.verdicts) == len(self.task.steps) or not good_enough(step, verdict):
             return turn
-        async with self._phase("reset", SETUP_TIMEOUT_S + self._healthy_s):
-            (fork,) = await self.sandbox.fork()
-            on_output = self.terminal.on_output
-            await self._drop()
-            self._warm = Warm(fork, None)
-            await lay_out(self.task.steps[len(self.verdicts)], fork)
-            self.reason, self._claimed, self._before = None, False, self.progress
+        try:
+            async with self._phase("reset", SETUP_TIMEOUT_S + self._healthy_s):
+                observation = await self._begin_step()
+        except (NotReady, SandboxOverfull) as error:  # on what the agent left: else it could get out of a step
+            self.verdicts.append(Verdict.of((CheckResult("setup", 0.0, output=str(error)),)))
+            return turn
+        self.reason = None
+        return replace(turn, observation=observation, ended=False)
+
+    async def _begin_step(self) -> str:
+        (fork,) = await self.sandbox.fork()
+        before, on_output = self._warm, self.terminal.on_output
+        self._warm = Warm(fork, None)
+        try:
+            await lay_out(self.task.steps[len(self.verdicts)], fork, self._workdir)
+            self._claimed, self._before = False, self.progress
             observation = await self._open()
-            self.terminal.on_output = on_output
-            return replace(turn, observation=observation, ended=False)
+        except BaseException:
+            before, self._warm = self._warm, before
+            raise
+        finally:
+            await self._drop(before)
+        self.terminal.on_output = on_output
+        return observation
 
     async def type(self, commands: Iterable[Command]) -> tuple[Settled, ...]:
         """Type commands, each until it has settled or its time is up: why each wait ended. Part of `take`."""
@@ -367,10 +381,10 @@ class Episode:
             await self.origin.close()
             self.origin = None
         with self.timings.phase("close"):
-            await self._drop()
+            warm, self._warm = self._warm, None
+            await self._drop(warm)
 
-    async def _drop(self) -> None:
-        warm, self._warm = self._warm, None
+    async def _drop(self, warm: Warm | None) -> None:
         if warm and self.pool:
             self.pool.release(warm)
         elif warm:

@@ -6,7 +6,9 @@ TermgymError
 │   └── UnknownName     no task, family, policy, sandbox or image of that name; says which were meant
 ├── SandboxError        the sandbox itself failed: not the agent's doing, never a reward of 0
 │   ├── SandboxUnavailable   this host cannot run that kind of sandbox; says what to change
+│   ├── NotReady        a set-up script, a health check or the shell failed: between steps it is the agent's doing
 │   ├── SandboxDied     the sandbox ended under us
+│   ├── SandboxOverfull      more was left in it than it may store: of this one a verifier makes a score of 0
 │   └── SandboxFileError     a file that was to be put or got is not there, not a regular file, or too large
 └── VerifierError       the verifier crashed, timed out or left no result: never a reward of 0
 
@@ -51,8 +53,19 @@ class SandboxUnavailable(SandboxError):
     """Raised when this host cannot run the kind of sandbox that was asked for."""
 
 
+class NotReady(SandboxError):
+    """Raised when what an agent is to work with does not come about: a set-up script, a health check or a shell fails.
+
+    With nothing but the task's files that is an invalid episode; on those of an agent it is its own doing.
+    """
+
+
 class SandboxDied(SandboxError):
     """Raised when a request finds that the sandbox's processes are gone."""
+
+
+class SandboxOverfull(SandboxError):
+    """Raised when the files of a sandbox are not kept, as they are more than it may store."""
 
 
 class SandboxFileError(SandboxError):

@@ -3,7 +3,7 @@
 import asyncio
 import time
 
-from termgym.errors import SandboxError
+from termgym.errors import NotReady
 from termgym.sandbox import Sandbox
 from termgym.task import Healthcheck
 
@@ -12,7 +12,7 @@ async def await_healthy(check: Healthcheck, sandbox: Sandbox) -> None:
     """Try until the command succeeds, by Harbor's rules: failures in the start period do not count.
 
     Raises:
-        SandboxError: It failed as often as it may: the episode is invalid, and no score of 0.
+        NotReady: It failed as often as it may: the episode is invalid, and no score of 0.
     """
     starting_until = time.monotonic() + check.start_period_s
     failures = 0
@@ -24,7 +24,7 @@ async def await_healthy(check: Healthcheck, sandbox: Sandbox) -> None:
         failures += not starting
         if failures >= check.retries:
             said = (result.stdout + result.stderr)[-500:].decode(errors="replace")
-            raise SandboxError(
+            raise NotReady(
                 f"not healthy after {failures} tries: {check.command!r} ended with {result.returncode}: {said}"
             )
         await asyncio.sleep(check.start_interval_s if starting else check.interval_s)  # the task's own times

@@ -75,6 +75,16 @@ class Root:
                 finally:
                     os.close(fd)
 
+    def unblock(self, paths: Iterable[str]) -> None:
+        """Remove what is no regular file and no folder: whoever reads a FIFO, say, would wait for ever."""
+        for path in paths:
+            with contextlib.suppress(OSError):
+                fd = linux.openat2(self._fd, path, os.O_PATH | os.O_NOFOLLOW, cross=True)
+                mode = os.fstat(fd).st_mode
+                os.close(fd)
+                if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+                    self.remove([path])
+
     def close(self) -> None:
         """Let go of it. Closing twice is allowed."""
         if self._fd >= 0:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from termgym.barrier import Barrier
 from termgym.console import COLS, ROWS, Console, OwnConsole
-from termgym.errors import SandboxDied, UnknownName
+from termgym.errors import NotReady, UnknownName
 from termgym.launcher import linux
 from termgym.outbox import Outbox
 from termgym.sandbox import Pty, Sandbox
@@ -412,4 +412,4 @@ def _watch(pty: Pty) -> int:
         return linux.pidfd_open(pty.pid)
     except ProcessLookupError as error:
         pty.close()
-        raise SandboxDied("the shell ended as it began") from error
+        raise NotReady("the shell ended as it began") from error

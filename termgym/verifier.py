@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from termgym import artifacts
-from termgym.errors import SandboxDied, SandboxError, SandboxFileError, VerifierError
+from termgym.errors import SandboxDied, SandboxError, SandboxFileError, SandboxOverfull, VerifierError
 from termgym.needs import expanded, place_spec
 from termgym.sandbox import ExecResult, Sandbox, new_sandbox
 from termgym.task import Check, File, Place, Task
@@ -71,6 +71,14 @@ async def verify(task: Task, sandbox: Sandbox, kind: str = "namespace") -> Verdi
         VerifierError: The verifier crashed, ran out of its `limits.verifier_s`, or left no valid result.
         SandboxError: A sandbox failed.
     """
+    try:
+        return await _verify(task, sandbox, kind)
+    except SandboxOverfull as error:
+        names = {check.name: check.weight for check in task.checks} or {"reward": 1.0}
+        return Verdict.of(tuple(CheckResult(name, 0.0, weight, str(error)) for name, weight in names.items()))
+
+
+async def _verify(task: Task, sandbox: Sandbox, kind: str) -> Verdict:
     deadline = time.monotonic() + (task.limits.verifier_s or math.inf)
     await sandbox.seal()
     runs = await _run_all(task, sandbox)

@@ -26,15 +26,16 @@ from termgym import aio
 from termgym.engine import engine
 from termgym.engine.owner import LABEL, Owner
 from termgym.episode import Carried, EpisodeConfig
-from termgym.errors import SandboxDied, SandboxError, SandboxUnavailable
+from termgym.errors import SandboxDied, SandboxError, SandboxOverfull, SandboxUnavailable
 from termgym.family import families
 from termgym.image.store import Store
 from termgym.plan import Plan
 from termgym.rollout import rollout
 from termgym.sandbox import SandboxSpec, new_sandbox
 from termgym.sandbox.docker import DockerSandbox
-from termgym.task import File, Resources
+from termgym.task import Check, File, Resources, Task
 from termgym.terminal import Settled, Terminal
+from termgym.verifier import verify
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow, pytest.mark.timeout(180)]
 
@@ -170,6 +171,63 @@ async def test_orphans_are_reaped(docker_image: str) -> None:
         )
 
 
+# What the engine itself reads and makes in a container.
+
+BROKEN = {
+    "a fifo for users": "rm -f /etc/passwd; mkfifo /etc/passwd",
+    "a fifo for groups": "rm -f /etc/group; mkfifo /etc/group",
+    "a folder for users": "rm -f /etc/passwd; mkdir -p /etc/passwd/x",
+    "a link to itself for users": "ln -sf passwd /etc/passwd",
+    "a fifo behind a link": "mkfifo /app/f; ln -sf /app/f /etc/passwd; mv /etc /old; ln -s old /etc",
+    "too much for groups": "dd if=/dev/zero of=/etc/group bs=1 count=0 seek=200M",
+    "a file for a workdir": "cd /; rm -rf /app; touch /app",
+    "a fifo for a workdir": "cd /; rm -rf /app; mkfifo /app",
+    "a link to itself for a workdir": "cd /; rm -rf /app; ln -s app /app",
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+@case
+async def test_what_an_agent_leaves_keeps_no_fork_or_verifier_from_starting(docker_image: str, name: str) -> None:
+    async with asyncio.timeout(60), started(docker_image) as box:
+        await box.exec(["/bin/bash", "-c", f"mkdir -p /etc /app; touch /etc/passwd; {BROKEN[name]}"])
+        (fork,) = await box.fork()
+        assert (await fork.exec(["/bin/bash", "-c", "echo on"], cwd="/")).stdout == b"on\n"
+        await fork.exec(["/bin/bash", "-c", BROKEN[name]], cwd="/")
+        if "folder" not in name and "itself" not in name:  # these are an error, at once
+            assert (await fork.exec(["/bin/bash", "-c", "echo on"], cwd="/")).stdout == b"on\n"
+        judge = await fork.verifier()
+        assert (await judge.exec(["/bin/bash", "-c", "echo on"])).stdout == b"on\n"
+        await judge.close()
+        await fork.close()
+
+
+@case
+async def test_no_program_can_print_that_it_did_not_start(docker_image: str) -> None:
+    async with started(docker_image) as box:
+        for said in (
+            "echo 'OCI runtime exec failed: '",
+            "echo 'exec /x: exec format error' >&2",
+            "echo 'exec /x: argument list too long' >&2",
+        ):
+            assert (await box.exec(["/bin/bash", "-c", f"{said}; exit 1"])).returncode == 1
+        await box.put({"/app/lost": File(b"#!/nowhere\n", 0o755)})
+        assert (await box.exec(["/app/lost"])).returncode == 127
+
+
+@case
+async def test_who_leaves_more_than_there_is_room_for_gets_nothing(docker_image: str) -> None:
+    """Sparse files take no place, and as much as they say as soon as the engine copies them."""
+    async with started(docker_image, resources=Resources(storage_mb=8)) as box:
+        await out(box, "for i in 1 2 3 4 5; do dd of=/app/$i bs=1 count=0 seek=4M; done")
+        with pytest.raises(SandboxOverfull):
+            await box.fork()
+        for run in ("", "echo on"):
+            task = Task("t/full", "", checks=(Check("a", "exit 0", run=run), Check("b", "exit 0", 2.0)))
+            assert [check.score for check in (await verify(task, box, "docker")).checks] == [0.0, 0.0]
+        assert (await verify(Task("t/full", "", tests={"test.sh": File(b"")}), box, "docker")).binary == 0.0
+
+
 # What is left behind.
 
 
@@ -210,6 +268,34 @@ async def test_a_start_that_is_cancelled_leaves_nothing(docker_image: str) -> No
         await box.close()
     label = {"label": f"{LABEL}={docker.me.label}"}
     assert not await docker.call("list", docker.api.containers, all=True, filters=label)
+
+
+@case
+async def test_whatever_is_cancelled_leaves_nothing(docker_image: str) -> None:
+    docker = await engine()
+    made: list[DockerSandbox] = []
+
+    async def live() -> None:
+        box = made[-1]
+        (fork,) = await box.fork()
+        made.append(fork)
+        await fork.exec(["/bin/bash", "-c", "echo on"])
+        made.append(await fork.verifier())
+
+    async def left() -> tuple[int, int]:
+        label = {"label": f"{LABEL}={docker.me.label}"}
+        containers = await docker.call("list", docker.api.containers, all=True, filters=label)
+        return len(containers), len(await docker.call("list", docker.api.images, all=True, filters=label))
+
+    whole_s = 0.0
+    for part in range(13):
+        async with started(docker_image) as box:
+            made[:], begin = [box], time.monotonic()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(live(), part / 12 * whole_s if part else None)
+            whole_s = whole_s or time.monotonic() - begin
+            await asyncio.gather(*(one.close() for one in made))
+        assert await left() == (0, 0), f"after {part} twelfths of its life"
 
 
 CLIENT = """

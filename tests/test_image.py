@@ -397,6 +397,16 @@ def test_accounts_are_dockers(store: Store, tmp_path: Path) -> None:
             image.account(user)
 
 
+@pytest.mark.parametrize("number", ["9" * 5000, "4294967295", "2147483648", "\u0661"])
+def test_what_is_no_id_is_nobodys(store: Store, tmp_path: Path, number: str) -> None:
+    tables = entry("etc/passwd", f"u:x:{number}:1::/:\nv:x:1:{number}::/:\n"), entry("etc/group", f"g:x:{number}:w\n")
+    image = store.import_archive(made(tmp_path / "a", [folder("etc"), *tables]), "made")
+    for user in ("u", "v", number, "0:g", f"0:{number}"):
+        with pytest.raises(ImageError):
+            image.account(user)
+    assert image.account("0").is_root
+
+
 def test_accounts_are_of_the_layers_and_no_links(store: Store, tmp_path: Path, outside: Path) -> None:
     (outside / "passwd").write_text("evil:x:0:0::/:\n")
     base = [entry("etc/passwd", PASSWD)]
@@ -569,6 +579,17 @@ def test_long_and_deep_paths_are_errors(store: Store, tmp_path: Path) -> None:
     refused(store, made(tmp_path / "a.tar", [link("x", "n" * 5000)]), "File name too long")
     deep = "/".join("n" for _ in range(256))
     assert store.import_archive(made(tmp_path / "a.tar", [entry(deep)]), "deep")
+
+
+def test_a_path_too_long_to_be_named_from_outside_can_be_deleted(store: Store, tmp_path: Path) -> None:
+    deep = "/".join(["d" * 80] * 50)
+    layer = tar(folder(deep, mode=0), entry(f"{deep}/x", "x"))
+    wrong = save(tmp_path / "wrong", docker_members([layer], configuration([layer + b"x"])))
+    with pytest.raises(ImageError, match="damaged"):
+        store.import_archive(wrong, "made")
+    store.import_archive(made(tmp_path / "right", [folder(deep), entry(f"{deep}/x", "x")]), "made")
+    store.remove("made")
+    assert len(store.prune()) == 1
 
 
 def test_times_and_ids_out_of_range_are_bounded(store: Store, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import gzip
 import io
 import json
+import os
 import subprocess
 import tarfile
 import time
@@ -188,6 +189,16 @@ def test_nothing_of_a_repository_runs(repository: Path, tmp_path: Path) -> None:
         (repository / ".git/hooks" / hook).chmod(0o755)
     assert len(open_source(f"harbor:{repository}?ref=HEAD")) == 2
     assert not touched.exists()
+
+
+def test_links_and_fifos_among_the_refs_of_a_repository_are_left_alone(repository: Path) -> None:
+    refs, there = repository / ".git/refs", len(open_source(f"harbor:{repository}?ref=main"))
+    (refs / "heads/zero").symlink_to("/dev/zero")
+    (refs / "tags/etc").symlink_to("/etc")
+    os.mkfifo(refs / "heads/fifo")
+    assert len(open_source(f"harbor:{repository}?ref=main")) == there
+    (repository / ".git/packed-refs").symlink_to("/dev/zero")
+    assert len(open_source(f"harbor:{repository}?ref=main")) == there
 
 
 def test_a_link_in_a_task_of_a_repository_is_refused(repository: Path) -> None:

@@ -101,10 +101,15 @@ def test_a_shell_that_ended_ends_its_step_alone() -> None:
     assert outcome is Outcome.SOLVED
 
 
-def test_a_setup_that_fails_makes_the_episode_invalid() -> None:
-    task = replace(TASK, steps=(FIRST, replace(SECOND, files={"setup.sh": File.of("echo no; exit 3")})))
+def test_a_setup_that_fails_makes_the_episode_invalid_but_on_an_agents_files() -> None:
+    failing = {"setup.sh": File.of("echo no; exit 3")}
+    task = replace(TASK, steps=(replace(FIRST, files=failing), SECOND))
     record = aio.run(run_episode(Attempt(task, "oracle")))
-    assert record.outcome is Outcome.INFRA_ERROR and "steps/two/workdir/setup.sh failed with 3: no" in record.error
+    assert record.outcome is Outcome.INFRA_ERROR and "steps/one/workdir/setup.sh failed with 3: no" in record.error
+    task = replace(TASK, steps=(FIRST, replace(SECOND, files=failing)))
+    _, outcome, verdict = aio.run(play(task, typing("echo 1 >a\n"), DONE, DONE))
+    assert (outcome, verdict.dense) == (Outcome.FAILED, 0.5)
+    assert verdict.checks[-1].name == "two/setup" and "setup.sh failed with 3: no" in verdict.checks[-1].output
 
 
 def test_rollouts_and_environments_run_them(tmp_path: Path) -> None:
@@ -160,3 +165,20 @@ def test_one_that_never_is_healthy_is_invalid(command: str) -> None:
     assert 0.5 < time.monotonic() - begin < 5
     record = aio.run(run_episode(Attempt(task, "idle")))
     assert record.outcome is Outcome.INFRA_ERROR and not record.valid
+
+
+SABOTAGE = {
+    "no shell": "rm -f /bin/bash",
+    "a shell that prints": r"printf '#!/bin/sh\nprintf \\377\n' >/s; chmod +x /s; mv /s /bin/bash",
+    "no setup": "rm -f setup.sh; mkdir setup.sh",
+    "no workdir": "cd /; rm -rf /app; touch /app",
+    "a shell that ends": "rm /usr/bin/touch; cp /bin/true /bin/bash",
+}
+
+
+@pytest.mark.parametrize("name", SABOTAGE)
+def test_a_step_that_the_agent_made_impossible_is_not_reached(name: str) -> None:
+    """What it left must make no episode invalid, nor raise: that would be a way out of a step that it cannot do."""
+    seen, outcome, verdict = aio.run(play(TASK, typing(f"echo 1 >a; cp a /; {SABOTAGE[name]}\n"), DONE, DONE))
+    assert len(seen) == 4 or "no workdir" in name
+    assert outcome is not Outcome.SOLVED and verdict.dense <= 0.5

@@ -73,6 +73,7 @@ class Engine:
         """A container that is only there for its files, and never started; `config` is for its host side."""
         host = self.api.create_host_config(network_mode="none", **config)
         options: dict[str, Any] = {"host_config": host, "labels": self.labels, "entrypoint": ["/none"]}
+        options["working_dir"] = "/"  # the engine makes it, and cannot if an agent left a file in its place
         return (await self.call("make a container", self.api.create_container, image, **options))["Id"]
 
     async def remove(self, container: str) -> None:

@@ -13,6 +13,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from termgym.engine import Engine, init
+from termgym.engine.files import look
 from termgym.engine.owner import IMAGE_LABEL
 from termgym.errors import SandboxError, SandboxUnavailable
 from termgym.launcher.rootfs import PINNED_ETC, USERLAND
@@ -128,18 +129,7 @@ async def init_volume(engine: Engine, image: str) -> Any:
 
 async def _kind(engine: Engine, container: str, path: str) -> str | None:
     """What is at a path: "/" a folder, "" something else, None nothing, and where it leads if it is a link."""
-
-    def look() -> Mapping[str, Any] | None:
-        from docker.errors import NotFound
-
-        try:
-            stream, status = engine.api.get_archive(container, path)
-        except NotFound:
-            return None
-        stream.close()
-        return status
-
-    status = await engine.call(f"look at {path}", look)
+    status = await engine.call(f"look at {path}", look, engine.api, container, path)
     if status is None:
         return None
     if status["mode"] & _GO_SYMLINK:

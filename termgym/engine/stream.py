@@ -13,6 +13,7 @@ from termgym.errors import SandboxError
 _UPGRADE = {"Connection": "Upgrade", "Upgrade": "tcp"}
 _CHUNK = 1 << 16
 _HEADER = 8
+_KEPT = 1000
 
 
 class Stream:
@@ -121,6 +122,6 @@ async def read_until(stream: Stream, mark: bytes, timeout_s: float) -> None:
             while mark not in seen:
                 if not (data := await _receive(loop, stream.sock)):
                     raise SandboxError(f"it ended before it began: {bytes(seen[-500:]).decode(errors='replace')}")
-                seen += data
+                seen = seen[-_KEPT:] + data
     except TimeoutError:
         raise SandboxError(f"it did not begin within {timeout_s:.0f} s") from None

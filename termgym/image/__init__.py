@@ -77,7 +77,7 @@ def _account(image: Image, user: str) -> Account:
 
 def _user(image: Image, wanted: str) -> Account:
     for fields in _table(image, "passwd", 7):
-        if fields[2 if wanted.isdecimal() else 0] == wanted and fields[3].isdecimal():
+        if fields[2 if wanted.isdecimal() else 0] == wanted and _is_id(fields[3]):
             others = tuple(int(line[2]) for line in _table(image, "group", 4) if fields[0] in line[3].split(","))
             return Account(int(fields[2]), int(fields[3]), others, fields[0], fields[5] or "/")
     if wanted in ("0", "root"):
@@ -93,7 +93,7 @@ def _group(image: Image, user: str, wanted: str) -> int:
 
 
 def _id(image: Image, text: str, what: str) -> int:
-    if not text.isdecimal() or int(text) > MAX_ID:
+    if not _is_id(text):
         raise ImageError(f"the image {image.digest or 'of the host'} has no {what}")
     return int(text)
 
@@ -102,7 +102,11 @@ def _table(image: Image, name: str, columns: int) -> list[list[str]]:
     """The lines of /etc/passwd or /etc/group, as the image's layers show it; none if it is missing or a link."""
     text = _text(image, f"etc/{name}") if image.layers else WRITTEN[f"etc/{name}"]
     lines = [line.split(":") for line in text.splitlines() if not line.startswith("#")]
-    return [line + [""] * (columns - len(line)) for line in lines if len(line) >= 3 and line[2].isdecimal()]
+    return [line + [""] * (columns - len(line)) for line in lines if len(line) >= 3 and _is_id(line[2])]
+
+
+def _is_id(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) <= len(str(MAX_ID)) and int(text) <= MAX_ID
 
 
 def _text(image: Image, path: str) -> str:

@@ -18,6 +18,7 @@ import os
 import re
 import secrets
 import shutil
+import stat
 from collections.abc import Generator, Sequence
 from dataclasses import replace
 from functools import lru_cache
@@ -291,8 +292,8 @@ def _listed(folder: Path) -> Sequence[Path]:
 
 def _delete(tree: Path) -> None:
     """Delete a tree of an image, whose folders' modes may forbid it to all but root."""
-    for folder, names, _ in os.walk(tree):
-        for path in (Path(folder, name) for name in names):
-            if not path.is_symlink():
-                path.chmod(0o700)
+    for _, names, _, fd in os.fwalk(tree):  # by descriptors: a path in there may be longer than one may be from here
+        for name in names:
+            if stat.S_ISDIR(os.stat(name, dir_fd=fd, follow_symlinks=False).st_mode):
+                os.chmod(name, 0o700, dir_fd=fd)
     shutil.rmtree(tree)

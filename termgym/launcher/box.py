@@ -37,7 +37,7 @@ NAMESPACES = (
 CAPABILITIES = sum(1 << number for number in (0, 1, 3, 4, 5, 6, 7, 8, 10, 13, 18, 27, 29, 31))
 LAST_CAPABILITY = 40
 
-NOT_A_PROGRAM = (errno.ENOENT, errno.EACCES, errno.ENOEXEC, errno.ENOTDIR, errno.ELOOP)
+NOT_A_PROGRAM = (errno.ENOENT, errno.EACCES, errno.EEXIST, errno.ENOEXEC, errno.ENOTDIR, errno.ELOOP)
 
 READ_ONLY = linux.MS_RDONLY | linux.MS_NODEV | linux.MS_NOSUID
 # `max`, since all boxes share the host's 4,096 terminals.

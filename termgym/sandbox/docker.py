@@ -28,12 +28,14 @@ from termgym.engine.commit import Commit
 from termgym.engine.program import BEGIN_TIMEOUT_S, Program
 from termgym.engine.pts import open_slave
 from termgym.engine.stream import Stream, open_stream, read_until
-from termgym.errors import SandboxDied, SandboxError, SandboxUnavailable
+from termgym.errors import NotReady, SandboxDied, SandboxError, SandboxOverfull, SandboxUnavailable
 from termgym.launcher.box import kill_session
 from termgym.root import Root
 from termgym.sandbox import ENV, MAX_FILE_BYTES, MIB, VERIFIER_ENV, ExecResult, Pty, SandboxSpec
 from termgym.task import File
 
+ACCOUNTS = ("/etc/passwd", "/etc/group")
+"""Read by the engine before anything starts: it would wait for ever for a FIFO's writer."""
 DEFAULT_IMAGE = "TERMGYM_DOCKER_IMAGE"
 """The environment variable that names the image of tasks which name none."""
 # Sets the size before the program starts, says so, and waits for our word, so that nothing it prints is lost.
@@ -58,10 +60,10 @@ def base_of(spec: SandboxSpec) -> Hashable:
 class DockerSandbox:
     """A `Sandbox` that is a container."""
 
-    def __init__(self, spec: SandboxSpec, commit: Commit | None = None, trusted: Trusted | None = None) -> None:
-        """`commit` is what it begins with instead of the image; `trusted` makes it a verifier, by that toolchain."""
-        self.spec = spec
-        self._commit, self._trusted = commit, trusted
+    def __init__(self, spec: SandboxSpec, trusted: Trusted | None = None) -> None:
+        """`trusted` makes it a verifier, by that toolchain."""
+        self.spec, self._trusted = spec, trusted
+        self._commit: Commit | None = None
         self._engine: Engine | None = None
         self._base: Base | None = None
         self._id, self._started, self._pid = "", False, 0
@@ -100,7 +102,8 @@ class DockerSandbox:
         docker = self._docker
         options: dict[str, Any] = {"host_config": await self._host_config(), "labels": docker.labels, "user": "0:0"}
         options |= {"entrypoint": [init.PATH], "command": [], "hostname": "termgym", "environment": {}}
-        options |= {"stdin_open": True, "working_dir": self.workdir, "network_disabled": not self._has_network}
+        folder = "/" if self._commit else self.workdir  # see Engine.inert
+        options |= {"stdin_open": True, "working_dir": folder, "network_disabled": not self._has_network}
         image = self._commit.image if self._commit else self._its_base.id
         made = await docker.call("make a container", docker.api.create_container, image, **options)
         self._id = made["Id"]
@@ -209,8 +212,10 @@ class DockerSandbox:
         if not self._started:
             raise SandboxDied("the sandbox is not running: it was sealed, closed, or never started")
         folder = cwd or ("/tests" if self._trusted else self.workdir)
-        if cwd is None and self._root is not None:
-            self._root.make_folder(folder)
+        if self._root is not None:
+            self._root.unblock(ACCOUNTS)
+            if cwd is None:
+                self._root.make_folder(folder)
         user = "0:0" if self._trusted else user or self.spec.user or self._its_base.user
         options: dict[str, Any] = {"environment": self._env(user, env), "workdir": folder, "user": user, **more}
         return await Program.make(self._docker, self._id, argv, **options)
@@ -235,7 +240,7 @@ class DockerSandbox:
     async def _kill(self, program: Program) -> None:
         """Kill a program with its session; where its processes cannot be seen, all that runs."""
         with contextlib.suppress(SandboxDied):
-            state = await program.look()
+            state = await program.begun()
             if not self._pid:
                 await self.seal()
             elif state["Running"] and self._shows(state["Pid"]):
@@ -251,11 +256,11 @@ class DockerSandbox:
         stream = await program.open(tty=True)
         try:
             await read_until(stream, mark.encode(), BEGIN_TIMEOUT_S)
-            pid = await program.pid() if self._pid else 0
+            pid = (await program.begun())["Pid"] if self._pid else 0
             stream.sock.send(b"\n")
         except (SandboxError, OSError) as error:
             stream.close()
-            raise SandboxError(f"{argv[0]} ended as soon as it was started on a terminal: {error}") from error
+            raise NotReady(f"{argv[0]} ended as soon as it was started on a terminal: {error}") from error
         except BaseException:
             stream.close()
             raise
@@ -320,33 +325,62 @@ class DockerSandbox:
         """Seal, and make an image of the files."""
         container = self._existing
         await self.seal()
+        await self._check_size(container)
+        await archives.unblock(self._docker, container, ACCOUNTS)
         return await Commit.of(self._docker, container, self._commit)
+
+    async def _check_size(self, container: str) -> None:
+        """Not every engine bounds what is written; and what is sparse takes no place until it is copied.
+
+        Twice as much goes through: one file may take all that there is.
+        """
+        docker, most = self._docker, 2 * self.spec.resources.storage_mb * MIB
+        options: dict[str, Any] = {"all": True, "size": True, "filters": {"id": container}}
+        for found in await docker.call("measure a container", docker.api.containers, **options):
+            if (size := found.get("SizeRw") or 0) > most:
+                raise SandboxOverfull(f"the files in the sandbox have {size} bytes, and at most {most} are kept")
 
     async def fork(self, count: int = 1) -> "list[DockerSandbox]":
         """See `Sandbox.fork`. /dev/shm is a file system of its own, and does not go on."""
-        commit = await self._freeze()
-        forks = [DockerSandbox(self.spec, commit.held()) for _ in range(count)]
-        started = await asyncio.gather(*(fork.start() for fork in forks), return_exceptions=True)
-        await commit.release()
-        for error in started:
-            if error is not None:
-                await asyncio.gather(*(fork.close() for fork in forks))
-                raise error
+        forks = [DockerSandbox(self.spec) for _ in range(count)]
+        try:
+            await aio.to_the_end(self._hand_over(forks))
+            for error in await asyncio.gather(*(fork.start() for fork in forks), return_exceptions=True):
+                if error is not None:
+                    raise error
+        except BaseException:
+            await asyncio.gather(*(fork.close() for fork in forks))
+            raise
         return forks
+
+    async def _hand_over(self, forks: "Sequence[DockerSandbox]") -> None:
+        """Give the files to forks; not cut short, or nobody would know of the image."""
+        commit = await self._freeze()
+        for fork in forks:
+            fork._commit = commit.held()
+        await commit.release()
 
     async def verifier(self, image: str = "") -> "DockerSandbox":
         """See `Sandbox.verifier`."""
         toolchain = await Base.find(self._docker, image) if image else self._its_base
-        commit = await self._freeze()
+        trusted = await toolchain.trusted(self._docker)
+        judge = DockerSandbox(self.spec, trusted)
         try:
-            trusted = await toolchain.trusted(self._docker)
-            judge = DockerSandbox(self.spec, await commit.pinned(trusted.pins), trusted)
-        finally:
-            await commit.release()
-        await judge.start()
+            await aio.to_the_end(self._hand_over_pinned(judge, trusted.pins))
+            await judge.start()
+        except BaseException:
+            await judge.close()
+            raise
         if judge._root is not None:
             judge._root.remove(trusted.absent)
         return judge
+
+    async def _hand_over_pinned(self, judge: "DockerSandbox", pins: bytes) -> None:
+        commit = await self._freeze()
+        try:
+            judge._commit = await commit.pinned(pins)
+        finally:
+            await commit.release()
 
     async def close(self) -> None:
         """See `Sandbox.close`. It is not cut short: nobody else would let go of what is left then."""
@@ -356,9 +390,11 @@ class DockerSandbox:
         self._started = False
         self._let_go()
         container, self._id = self._id, ""
-        if container:
-            with contextlib.suppress(SandboxDied):
-                await self._docker.remove(container)
         commit, self._commit = self._commit, None
-        if commit is not None:
-            await commit.release()
+        try:
+            if container:
+                with contextlib.suppress(SandboxDied):
+                    await self._docker.remove(container)
+        finally:
+            if commit is not None:
+                await commit.release()

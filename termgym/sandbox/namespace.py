@@ -25,7 +25,7 @@ from typing import Any
 
 from termgym import aio
 from termgym.channel import Capture, ProgramError
-from termgym.errors import SandboxDied, SandboxError, SandboxUnavailable
+from termgym.errors import NotReady, SandboxDied, SandboxError, SandboxUnavailable
 from termgym.image import ROOT, Account, Image
 from termgym.image.store import image_of
 from termgym.launcher import linux
@@ -252,7 +252,7 @@ class NamespaceSandbox:
             slave = ioctl(master, _TIOCGPTPEER, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError as error:
             os.close(master)
-            raise SandboxError(f"{argv[0]} ended as soon as it was started on a terminal") from error
+            raise NotReady(f"{argv[0]} ended as soon as it was started on a terminal") from error
 
         def resize(rows: int, cols: int) -> None:
             termios.tcsetwinsize(master, (rows, cols))
