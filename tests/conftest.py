@@ -66,6 +66,17 @@ def docker_image(image: Path) -> Iterator[str]:
     api.close()
 
 
+@pytest.fixture
+def debian(docker_image: str) -> str:
+    """An image with an ordinary userland."""
+    name = os.environ.get("TERMGYM_DOCKER_IMAGE", "")
+    if not name:
+        if "docker" in os.environ.get("TERMGYM_REQUIRE", "").split(","):
+            pytest.fail("TERMGYM_REQUIRE asks for Docker, and TERMGYM_DOCKER_IMAGE names no image")
+        pytest.skip("TERMGYM_DOCKER_IMAGE names no image with an ordinary userland")
+    return name
+
+
 def _of_root(entry: tarfile.TarInfo) -> tarfile.TarInfo:
     entry.uid = entry.gid = 0
     return entry

@@ -1,21 +1,30 @@
 """The commands `termgym image ...`."""
 
 import json
+import tempfile
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from termgym.errors import ImageError
+
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from termgym.harbor.image import Recipe
     from termgym.image import Image
     from termgym.image.store import Store
     from termgym.image.stream import Budget
+    from termgym.task import Task
 
 SHORT = 12
 
 app = typer.Typer(no_args_is_help=True, help="Images that sandboxes start from, kept without a daemon.")
 
 Name = Annotated[str, typer.Argument(help="A name, a digest, or how one begins.", show_default=False)]
+Spec = Annotated[str, typer.Argument(help="A task folder, or FORMAT:PATH.", show_default=False)]
 
 
 @app.command("import", epilog="Example: termgym image import python.tar --name python:3.12")
@@ -62,6 +71,67 @@ def _import(store: "Store", source: str, name: str | None, budget: "Budget") -> 
     name = name or path.resolve().name.partition(".")[0]
     is_archive = path.is_file() or (path / "index.json").is_file() or (path / "manifest.json").is_file()
     return store.import_archive(path, name, budget) if is_archive else store.import_folder(path, name, budget)
+
+
+@app.command(epilog="Example: termgym image build harbor:tasks --network none")
+def build(
+    spec: Spec,
+    network: Annotated[str, typer.Option(help="What the build's commands have: default or none.")] = "default",
+    force: Annotated[bool, typer.Option("--force", help="Build what is there already, too.")] = False,
+) -> None:
+    """Build the images that tasks have Dockerfiles for, by a Docker engine, podman or buildah, into the store.
+
+    Prints the name of each. What is there already is not built again: its name says what it was built of.
+    """
+    from termgym.harbor.image import recipes
+
+    _one_of("--network", network, ("default", "none"))
+    count = 0
+    for task in _tasks(spec):
+        for recipe in recipes(task):
+            count += 1
+            _build(recipe, network, force)
+            if recipe.name not in (task.image, task.judge.place and task.judge.place.image):
+                advice = f"?image={recipe.name} runs the task in this one"
+                typer.echo(f"{task.id} names another image, {task.image!r}; {advice}", err=True)
+    if not count:
+        raise _nothing_to_build(spec)
+
+
+def _build(recipe: "Recipe", network: str, force: bool) -> None:
+    from termgym.image.build import build as build_folder
+    from termgym.image.store import Store
+
+    if force or not Store().has(recipe.name):
+        with tempfile.TemporaryDirectory(prefix="termgym-context-") as scratch:
+            recipe.write(Path(scratch))
+            say = partial(typer.echo, err=True, nl=False)
+            try:
+                build_folder(Path(scratch), recipe.name, network=network, timeout_s=recipe.timeout_s, say=say)
+            except ImageError as error:
+                raise ImageError(f"{error}\n?image=NAME runs a task in an image that there is") from error
+    typer.echo(recipe.name)
+
+
+def _nothing_to_build(spec: str) -> ImageError:
+    if spec.startswith("nemotron:"):
+        return ImageError(
+            f"{spec}: these tasks begin from an image of a private registry, which cannot be built; get one of your "
+            "own that has what they need, and name it: ?image=NAME, or by skill, ?images=FILE"
+        )
+    return ImageError(f"{spec}: no task there has a Dockerfile of its own, environment/Dockerfile")
+
+
+def _tasks(spec: str) -> "Iterable[Task]":
+    from termgym.sources import is_spec, open_source
+    from termgym.task import Task
+
+    return open_source(spec) if is_spec(spec) else [Task.load(Path(spec).expanduser())]
+
+
+def _one_of(option: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise typer.BadParameter(f"{value!r} is not one of {', '.join(known)}", param_hint=option)
 
 
 @app.command("list", epilog="Example: termgym image list --json")
