@@ -11,13 +11,13 @@ import typer
 from termgym.errors import ImageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping, Sequence
 
     from termgym.harbor.image import Recipe
     from termgym.image import Image
     from termgym.image.store import Store
     from termgym.image.stream import Budget
-    from termgym.task import Task
+    from termgym.task import File, Task
 
 SHORT = 12
 
@@ -123,15 +123,72 @@ def _nothing_to_build(spec: str) -> ImageError:
 
 
 def _tasks(spec: str) -> "Iterable[Task]":
-    from termgym.sources import is_spec, open_source
+    from termgym.sources import open_source
     from termgym.task import Task
 
-    return open_source(spec) if is_spec(spec) else [Task.load(Path(spec).expanduser())]
+    return open_source(spec) if _is_spec(spec) else [Task.load(Path(spec).expanduser())]
 
 
 def _one_of(option: str, value: str, known: tuple[str, ...]) -> None:
     if value not in known:
         raise typer.BadParameter(f"{value!r} is not one of {', '.join(known)}", param_hint=option)
+
+
+@app.command(epilog="Example: termgym image verifier harbor:tasks/tidy-logs")
+def verifier(
+    source: Annotated[
+        str,
+        typer.Argument(help="A task folder, FORMAT:PATH, or the name of an image.", show_default=False),
+    ],
+    requirements: Annotated[
+        Path | None,
+        typer.Option(help="A file of lines NAME==VERSION.", show_default="what the tests install", exists=True),
+    ] = None,
+    image: Annotated[str | None, typer.Option(help="The image to begin from.", show_default="the tasks'")] = None,
+    name: Annotated[str | None, typer.Option(help="What to call it.", show_default="the image's, -verifier")] = None,
+) -> None:
+    """Make an image that has what tests install when they run, so that they run without a network.
+
+    It takes a network itself, for the Python packages. Prints the image's name, which goes into ?verifier_image=NAME.
+    """
+    from termgym.image import bootstrap
+    from termgym.image.shim import in_file
+    from termgym.image.verifier import make, usual_name
+
+    is_task = _is_spec(source) or Path(source).expanduser().is_dir()
+    tasks = list(_tasks(source)) if is_task else []
+    if not tasks and not requirements:
+        raise ImageError(f"{source} is taken for an image's name: what to install is for --requirements FILE to say")
+    base = image or (_common_image(source, tasks) if tasks else source)
+    tests = [{path: file.content for path, file in each.items()} for task in tasks for each in _tests(task)]
+    listed = [one for each in tests for one in bootstrap.requirements(each)]
+    listed = in_file(requirements.read_text()) if requirements else listed
+    pins = bootstrap.pins(listed, str(requirements or source))
+    name = name or usual_name(base)
+    make(base, name, pins, partial(typer.echo, err=True, nl=False))
+    typer.echo(name)
+
+
+def _tests(task: "Task") -> "list[Mapping[str, File]]":
+    return [task.tests, *(step.tests for step in task.steps)]
+
+
+def _common_image(source: str, tasks: "Sequence[Task]") -> str:
+    found = {task.judge.place.image if task.judge.place else task.image for task in tasks}
+    if len(found) > 1:
+        raise ImageError(f"{source}: its tasks have {len(found)} images; give one task, or the image by --image NAME")
+    (image,) = found
+    if not image:
+        raise ImageError(
+            f"{source}: its tests run in the host's userland, which cannot be added to; give an image by --image NAME"
+        )
+    return image
+
+
+def _is_spec(text: str) -> bool:
+    from termgym.sources import is_spec
+
+    return is_spec(text)
 
 
 @app.command("list", epilog="Example: termgym image list --json")

@@ -5,7 +5,7 @@ import importlib
 import math
 import os
 import socket
-import time
+import threading
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
@@ -49,18 +49,26 @@ class Engine:
         return False
 
     def build(self, folder: Path, name: str, network: str, timeout_s: float, say: Callable[[str], None]) -> None:
-        """See `Builder.build`. A step that prints nothing is bounded by itself, so that it may take twice the time."""
-        deadline, log = time.monotonic() + timeout_s, ""
-        with _connected(f"build {name} in", math.ceil(timeout_s)) as (_, client):
+        """See `Builder.build`."""
+        log, failed = "", False
+        with _connected(f"build {name} in", math.ceil(timeout_s)) as (docker, client):
+            answers: list[Any] = []  # that to a build is to be closed, or else the engine goes on
+
+            def keep(answer: Any, **_: Any) -> None:
+                answers.append(answer)
+
+            client.api.hooks["response"].append(keep)
             options = {"rm": True, "forcerm": True, "decode": True, "network_mode": network}
-            for event in client.api.build(path=str(folder), tag=name, **options):
-                text = event.get("stream") or event.get("error") or ""
-                log = (log + text)[-LOG_CHARACTERS:]
-                say(text)
-                if "error" in event:
-                    raise ImageError(f"{name} cannot be built: {log}")
-                if time.monotonic() > deadline:
-                    raise ImageError(f"{name} is not built within its {timeout_s:g} s: {log}")
+            events = client.api.build(path=str(folder), tag=name, **options)
+            with _ended(docker.types.CancellableStream(events, answers[-1]), timeout_s) as (stream, late):
+                for event in stream:
+                    text = event.get("stream") or event.get("error") or ""
+                    log, failed = (log + text)[-LOG_CHARACTERS:], failed or "error" in event
+                    say(text)
+        if late.is_set():
+            raise ImageError(f"{name} is not built within its {timeout_s:g} s: {log}")
+        if failed:
+            raise ImageError(f"{name} cannot be built: {log}")
 
     def save(self, name: str, path: Path) -> None:
         """See `Builder.save`."""
@@ -71,6 +79,25 @@ class Engine:
         """See `Builder.forget`."""
         with _connected(f"remove {name} from") as (_, client):
             client.images.remove(name)
+
+
+@contextlib.contextmanager
+def _ended(stream: Any, timeout_s: float) -> Generator[tuple[Any, threading.Event]]:
+    """A stream that is closed at the end, or before when its time is over: then the event is set."""
+    late = threading.Event()
+
+    def end() -> None:
+        late.set()
+        stream.close()
+
+    timer = threading.Timer(timeout_s, end)
+    timer.start()
+    try:
+        yield stream, late
+    finally:
+        timer.cancel()
+        timer.join()
+        stream.close()
 
 
 @contextlib.contextmanager
