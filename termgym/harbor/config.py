@@ -73,7 +73,10 @@ def declared(config: Mapping[str, Any], name: str, files: Mapping[str, File] | N
         env=place.env,
         resources=place.resources,
         limits=_limits(config),
-        judge=phases.judge(config, built(verifier_of(identity), "tests/", files), place),
+        judge=replace(
+            phases.judge(config, built(verifier_of(identity), "tests/", files), place),
+            image=ours.get("verifier_image", "", TEXT),
+        ),
         artifacts=phases.artifacts(table(config)),
         steps=phases.steps(config, user),
         combine=table(config).get("multi_step_reward_strategy", "mean", TEXT),

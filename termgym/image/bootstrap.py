@@ -15,7 +15,8 @@ from termgym.image import shim
 
 REQUIREMENTS = "test_requirements.txt"
 FETCHERS = ("curl", "wget")
-INSTALLERS = ("apt-get", "apt", "pip", "pip3", "uv", "uvx")
+PACKAGES = ("pip", "pip3", "uv", "uvx")
+INSTALLERS = ("apt-get", "apt", *PACKAGES)
 SESSION = re.compile(r"^=+ test session starts =+$", re.MULTILINE)
 """pytest's first line: what comes after it on standard output is of tests, and may be of the agent's programs."""
 _WORDS = "if then else elif do while until ! { ( time exec sudo command env".split()

@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 MARK = "/logs/verifier/termgym-missing"
+PATH = "usr/local/lib/termgym/shim.py"
+"""Where it lies in the image, without the first slash."""
 NAMES = ("uv", "uvx", "pip", "pip3", "apt-get", "apt")
 FETCHERS = ("curl", "wget", "ca-certificates", "gnupg", "apt-transport-https")
 """Debian packages that a script installs to download with: as nothing is downloaded, nothing depends on them."""

@@ -24,7 +24,7 @@ from termgym.image import Image, engine, shim
 from termgym.image.store import Store, full_name
 from termgym.launcher import layers as stack
 
-BIN, SHIM = "usr/local/bin", "usr/local/lib/termgym/shim.py"
+BIN = "usr/local/bin"
 MTIME = 1_735_689_600
 MAX_LINKS = 8
 _LIBRARIES = "usr/lib/{0}-linux-gnu lib/{0}-linux-gnu usr/lib64 lib64".split()
@@ -201,12 +201,12 @@ def _recorded(image: Image, python: Python, info: str) -> Iterator[str]:
 
 def _add_shims(image: Image, python: Python, root: Path) -> None:
     program = f"#!{python.program} -I\n{Path(shim.__file__).read_text()}"
-    (root / SHIM).parent.mkdir(parents=True)
-    (root / SHIM).write_text(program)
-    (root / SHIM).chmod(0o755)
+    (root / shim.PATH).parent.mkdir(parents=True)
+    (root / shim.PATH).write_text(program)
+    (root / shim.PATH).chmod(0o755)
     for name in shim.NAMES:
         (root / BIN / name).unlink(missing_ok=True)
-        (root / BIN / name).symlink_to(f"/{SHIM}")
+        (root / BIN / name).symlink_to(f"/{shim.PATH}")
     pip = root / python.site / "pip"  # `python3 -m pip`
     pip.mkdir(exist_ok=True)
     (pip / "__main__.py").write_text(program)
