@@ -8,8 +8,10 @@ Left out, in its favour: the network, the agent's set-up, the recording, and a C
 import os
 import subprocess
 import time
+from itertools import count
 
 COLS, ROWS = 160, 40
+NUMBERS = count(1)
 TEST = "mkdir -p /logs/verifier; grep -qx hi /app/out.txt; echo $((! $?)) > /logs/verifier/reward.txt"
 
 
@@ -45,7 +47,7 @@ class Container:
     """A container with one tmux session."""
 
     def __init__(self, image: str) -> None:
-        name = f"termgym-bench-{os.getpid()}"
+        name = f"termgym-bench-{os.getpid()}-{next(NUMBERS)}"
         run = ("run", "-d", "--pull=never", "--network=none", "--name", name, "-w", "/app")
         self.id = docker(*run, image, "sleep", "infinity").strip()
 

@@ -705,6 +705,19 @@ async def test_the_verifier_sees_what_the_agent_did_and_did_away_with(boxes: Box
 
 
 @case
+async def test_another_images_programs_can_judge(boxes: Boxes, image: Path, request: pytest.FixtureRequest) -> None:
+    """What the agent did to its own programs is then of no account at all, nor are the base's."""
+    other = request.getfixturevalue("docker_image") if boxes.kind == "docker" else str(image)
+    box = await boxes.start()
+    await out(box, PLANT + "cp /app/evil /usr/bin/ls; echo mine > /app/file; echo 'exit 0' > /etc/profile")
+    judge = boxes.keep(await box.verifier(other))
+    listed = "cat /app/file; cd /usr/bin; echo *; [ -e /etc/profile ] || echo none"
+    tools = " ".join(sorted(path.name for path in (image / "usr/bin").iterdir()))
+    assert await out(judge, listed) == f"mine\n{tools}\nnone\n"
+    assert await out(judge, "/bin/ls /app; pwd") == "evil\nfile\n/tests\n"
+
+
+@case
 async def test_the_verifiers_environment(boxes: Boxes) -> None:
     judge = await boxes.verifier(await boxes.start())
     listed = dict(line.split("=", 1) for line in (await judge.exec(["/usr/bin/env"])).stdout.decode().splitlines())

@@ -47,12 +47,23 @@ SIOCSIFFLAGS, IFF_UP = 0x8914, 0x1
 
 
 class Plan:
-    """What one box is to be: the launcher's reading of a `create` request."""
+    """What one box is to be: the launcher's reading of a `create` request.
+
+    `toolchain` is the base whose programs a verifier runs, over what an agent left of `base`.
+    """
 
     def __init__(
-        self, request: dict[str, object], base: Base, layers: list[int], tmpfs: int, doors: list[int], init: int
+        self,
+        request: dict[str, object],
+        base: Base,
+        toolchain: Base,
+        layers: list[int],
+        tmpfs: int,
+        doors: list[int],
+        init: int,
     ) -> None:
-        self.base, self.layers, self.tmpfs, self.doors, self.init = base, layers, tmpfs, doors, init
+        self.base, self.toolchain = base, toolchain
+        self.layers, self.tmpfs, self.doors, self.init = layers, tmpfs, doors, init
         self.verify = bool(request.get("verify"))
         self.rlimits: dict[str, int] = request["rlimits"]  # type: ignore[assignment]
 
@@ -131,7 +142,7 @@ def enter(plan: Plan) -> int:
         if not (plan.verify and part):
             mount_part(part, layers, plan)
     if plan.verify:
-        trust(plan.base)
+        trust(plan.toolchain)
     linux.move_mount(linux.open_tree(-1, "/dev", recursive=True), "/root/dev")
     linux.mount("devpts", "/root/dev/pts", "devpts", linux.MS_NOSUID | linux.MS_NOEXEC, DEVPTS)
     mount_shm(plan)
@@ -155,7 +166,7 @@ def mount_part(part: str, layers: list[str], plan: Plan) -> None:
         os.mkdir(folder, 0o755)
     below = [f"/layer/{number}/upper/{name}" for number in range(len(plan.layers))]
     if plan.verify:
-        below.insert(0, plan.base.pins)
+        below.insert(0, plan.toolchain.pins)
     options = f"userxattr,lowerdir={':'.join(below + layers)},upperdir=/box/upper/{name},workdir=/box/work/{name}"
     linux.mount("termgym", f"/root/{part}", "overlay", linux.MS_NODEV | linux.MS_NOSUID, options)
 
@@ -172,7 +183,7 @@ def mount_shm(plan: Plan) -> None:
 
 
 def trust(base: Base) -> None:
-    """Lay the base's own toolchain over the agent's, and fresh /tests and /logs over whatever it put there."""
+    """Lay a base's toolchain over the agent's, and fresh /tests and /logs over whatever it put there."""
     for name, layers in base.trusted.items():
         target = make_folder(f"/root/{name}")
         linux.mount("termgym", target, "overlay", READ_ONLY, f"userxattr,lowerdir={':'.join(layers)}")

@@ -122,10 +122,9 @@ class Launcher:
 
     def create(self, request: dict[str, object], control: int) -> int:
         """Clone a box's PID 1, map its users and put it into its cgroup; returns its PID here."""
-        image = tuple[str, ...](request["image"])  # type: ignore[arg-type]
+        base = self._base(request["image"])  # type: ignore[arg-type]
+        toolchain = self._base(request["toolchain"]) if request["toolchain"] else base  # type: ignore[arg-type]
         number: int = request["box"]  # type: ignore[assignment]
-        if image not in self.bases:
-            self.bases[image] = self._image_base(image)
         limits = Limits(request["pids"], request["memory"], request["cpus"])  # type: ignore[arg-type]
         parent = self._open(request["parent"])  # type: ignore[arg-type]
         below = [parent, *parent.layers] if parent else []
@@ -142,7 +141,7 @@ class Launcher:
         pid = -1
         try:
             layers += map(self._copy, below)
-            plan = Plan(request, self.bases[image], layers, tmpfs, doors, self.init)
+            plan = Plan(request, base, toolchain, layers, tmpfs, doors, self.init)
             pid = linux.clone(NAMESPACES, *inside)
             if pid == 0:
                 _be_first(plan, control, wait)
@@ -225,6 +224,13 @@ class Launcher:
         rootfs.settle_owners(folder, self.users.start)
         os.close(etc)
         return base
+
+    def _base(self, image: list[str]) -> Base:
+        """The base of an image, made when it is first asked for; of none the host's."""
+        key = tuple(image)
+        if key not in self.bases:
+            self.bases[key] = self._image_base(key)
+        return self.bases[key]
 
     def _image_base(self, image: tuple[str, ...]) -> Base:
         """The base of an image: its layers' folders, the uppermost first."""

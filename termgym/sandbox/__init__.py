@@ -145,11 +145,11 @@ class Sandbox(Protocol):
         """Seal, and return `count` started sandboxes whose files are as these, each free to change its own."""
         ...
 
-    async def verifier(self) -> "Sandbox":
+    async def verifier(self, image: str = "") -> "Sandbox":
         """Seal, and return a started sandbox to judge the files in.
 
-        Its processes are all new, its toolchain is the base's own whatever the agent did to it, and /tests and /logs
-        are empty and its alone. It must not run what the agent wrote: a `fork` is for that.
+        Its processes are all new, its toolchain is the base's own whatever the agent did to it, or that of `image`, and
+        /tests and /logs are empty and its alone. It must not run what the agent wrote: a `fork` is for that.
         """
         ...
 

@@ -23,7 +23,7 @@ from typing import Any
 from termgym import aio
 from termgym.engine import Engine, engine, init
 from termgym.engine import files as archives
-from termgym.engine.base import Base, init_volume
+from termgym.engine.base import Base, Trusted, init_volume
 from termgym.engine.commit import Commit
 from termgym.engine.program import BEGIN_TIMEOUT_S, Program
 from termgym.engine.pts import open_slave
@@ -58,9 +58,10 @@ def base_of(spec: SandboxSpec) -> Hashable:
 class DockerSandbox:
     """A `Sandbox` that is a container."""
 
-    def __init__(self, spec: SandboxSpec, commit: Commit | None = None, verify: bool = False) -> None:
+    def __init__(self, spec: SandboxSpec, commit: Commit | None = None, trusted: Trusted | None = None) -> None:
+        """`commit` is what it begins with instead of the image; `trusted` makes it a verifier, by that toolchain."""
         self.spec = spec
-        self._commit, self._verify = commit, verify
+        self._commit, self._trusted = commit, trusted
         self._engine: Engine | None = None
         self._base: Base | None = None
         self._id, self._started, self._pid = "", False, 0
@@ -99,7 +100,7 @@ class DockerSandbox:
         docker = self._docker
         options: dict[str, Any] = {"host_config": await self._host_config(), "labels": docker.labels, "user": "0:0"}
         options |= {"entrypoint": [init.PATH], "command": [], "hostname": "termgym", "environment": {}}
-        options |= {"stdin_open": True, "working_dir": self.workdir, "network_disabled": self.spec.network == "none"}
+        options |= {"stdin_open": True, "working_dir": self.workdir, "network_disabled": not self._has_network}
         image = self._commit.image if self._commit else self._its_base.id
         made = await docker.call("make a container", docker.api.create_container, image, **options)
         self._id = made["Id"]
@@ -114,12 +115,12 @@ class DockerSandbox:
     async def _host_config(self) -> Any:
         docker, resources = self._docker, self.spec.resources
         mounts = [await init_volume(docker, self._its_base.id)]
-        if self._verify:
-            mounts += (await self._its_base.trusted(docker)).mounts
+        if self._trusted:
+            mounts += self._trusted.mounts
         limits = (("core", 0), ("nofile", 4096), ("fsize", resources.storage_mb * MIB))
         return docker.api.create_host_config(
             mounts=mounts,
-            network_mode="none" if self.spec.network == "none" else "bridge",
+            network_mode="bridge" if self._has_network else "none",
             cap_drop=["MKNOD"],
             security_opt=["no-new-privileges"],
             mem_limit=resources.memory_mb * MIB,
@@ -130,6 +131,10 @@ class DockerSandbox:
             ulimits=[{"Name": name, "Soft": value, "Hard": value} for name, value in limits],
             storage_opt=await docker.quota(self._its_base.id, resources.storage_mb * MIB),
         )
+
+    @property
+    def _has_network(self) -> bool:
+        return self.spec.network == "public" and not self._trusted
 
     def _check_limits(self, applied: Mapping[str, Any]) -> None:
         """An engine drops a bound that its kernel cannot hold, and only warns."""
@@ -186,12 +191,12 @@ class DockerSandbox:
 
     def _env(self, user: str, more: Mapping[str, str] | None) -> dict[str, str]:
         name = user.partition(":")[0]
-        usual = VERIFIER_ENV if self._verify else ENV
+        usual = VERIFIER_ENV if self._trusted else ENV
         if name not in ("", "0", "root"):  # HOME is then the engine's to say, from the container's /etc/passwd
             usual = {**usual, "USER": name, "LOGNAME": name}
             usual.pop("HOME")
         image = self._its_base.env
-        return {**usual, **({} if self._verify else image), **self.spec.env, **(more or {})}
+        return {**usual, **({} if self._trusted else image), **self.spec.env, **(more or {})}
 
     async def _program(
         self,
@@ -203,10 +208,10 @@ class DockerSandbox:
     ) -> Program:
         if not self._started:
             raise SandboxDied("the sandbox is not running: it was sealed, closed, or never started")
-        folder = cwd or ("/tests" if self._verify else self.workdir)
+        folder = cwd or ("/tests" if self._trusted else self.workdir)
         if cwd is None and self._root is not None:
             self._root.make_folder(folder)
-        user = "0:0" if self._verify else user or self.spec.user or self._its_base.user
+        user = "0:0" if self._trusted else user or self.spec.user or self._its_base.user
         options: dict[str, Any] = {"environment": self._env(user, env), "workdir": folder, "user": user, **more}
         return await Program.make(self._docker, self._id, argv, **options)
 
@@ -329,12 +334,13 @@ class DockerSandbox:
                 raise error
         return forks
 
-    async def verifier(self) -> "DockerSandbox":
+    async def verifier(self, image: str = "") -> "DockerSandbox":
         """See `Sandbox.verifier`."""
+        toolchain = await Base.find(self._docker, image) if image else self._its_base
         commit = await self._freeze()
         try:
-            trusted = await self._its_base.trusted(self._docker)
-            judge = DockerSandbox(self.spec, await commit.pinned(trusted.pins), verify=True)
+            trusted = await toolchain.trusted(self._docker)
+            judge = DockerSandbox(self.spec, await commit.pinned(trusted.pins), trusted)
         finally:
             await commit.release()
         await judge.start()

@@ -58,9 +58,16 @@ def base_of(spec: SandboxSpec) -> Hashable:
 class NamespaceSandbox:
     """A `Sandbox` in Linux namespaces."""
 
-    def __init__(self, spec: SandboxSpec, parent: "NamespaceSandbox | None" = None, verify: bool = False) -> None:
+    def __init__(
+        self,
+        spec: SandboxSpec,
+        parent: "NamespaceSandbox | None" = None,
+        verify: bool = False,
+        toolchain: str = "",
+    ) -> None:
+        """`parent` is whose files it begins with; `verify`, that it is to judge them, by the image `toolchain`."""
         self.spec = spec
-        self._parent, self._verify = parent, verify
+        self._parent, self._verify, self._toolchain = parent, verify, toolchain
         self._number = self._pid = 0
         self._pidfd = -1
         self._root: Root | None = None
@@ -135,7 +142,8 @@ class NamespaceSandbox:
         return {
             "op": "create",
             "box": self._number,
-            "image": [str(layer) for layer in reversed(image_of(self.spec.image).layers)],
+            "image": _layers(self.spec.image),
+            "toolchain": _layers(self._toolchain),
             "parent": self._parent._number if self._parent is not None else 0,
             "verify": self._verify,
             "pids": resources.processes,
@@ -353,10 +361,10 @@ class NamespaceSandbox:
                 raise error
         return forks
 
-    async def verifier(self) -> "NamespaceSandbox":
+    async def verifier(self, image: str = "") -> "NamespaceSandbox":
         """See `Sandbox.verifier`."""
         await self._seal_to_fork()
-        verifier = NamespaceSandbox(self.spec, self, verify=True)
+        verifier = NamespaceSandbox(self.spec, self, True, image)
         await verifier.start()
         return verifier
 
@@ -381,6 +389,11 @@ class NamespaceSandbox:
             with contextlib.suppress(SandboxDied):
                 self._launcher.channel.send({"op": "close", "box": self._number})
             self._number = 0
+
+
+def _layers(image: str) -> list[str]:
+    """An image's layers for the launcher, the uppermost first."""
+    return [str(layer) for layer in reversed(image_of(image).layers)]
 
 
 def _is_ending(pid: int) -> bool:
