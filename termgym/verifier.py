@@ -79,13 +79,14 @@ async def verify(task: Task, sandbox: Sandbox, kind: str = "namespace") -> Verdi
     deadline = time.monotonic() + (task.limits.verifier_s or math.inf)
     await sandbox.seal()
     runs = await _run_all(task, sandbox)
-    judge = await (_apart(task, task.judge.place, sandbox, kind) if task.judge.place else sandbox.verifier(task.judge.image))
+    judge = await (
+        _apart(task, task.judge.place, sandbox, kind) if task.judge.place else sandbox.verifier(task.judge.image)
+    )
     try:
         await judge.put({f"/tests/{path}": file for path, file in {**_tests(task), **runs}.items()})
-        if task.checks:
-            verdict = Verdict.of(tuple([await _check(check, judge, deadline) for check in task.checks]))
-        else:
-            verdict = await _harbor(task, judge, deadline)
+        if not task.checks:
+            return await _harbor(task, judge, deadline)
+        verdict = Verdict.of(tuple([await _check(check, judge, deadline) for check in task.checks]))
         await _check_nothing_missing(judge)
         return verdict
     finally:
@@ -198,6 +199,7 @@ async def _harbor(task: Task, judge: Sandbox, deadline: float) -> Verdict:
     output = (result.stdout + result.stderr)[-2000:].decode(errors="replace")
     if result.returncode < 0 or result.returncode in _BROKEN:
         raise VerifierError(f"tests/test.sh could not run, it ended with {result.returncode}: {output}")
+    await _check_nothing_missing(judge)
     verdict = await _reward(judge, output)
     if not verdict.dense:
         await _check_bootstrap(task, judge, result)
