@@ -27,6 +27,7 @@ from termgym.image.store import Store
 from termgym.image.verifier import make, python_of, usual_name
 from termgym.launcher import layers as stack
 from termgym.plan import Plan
+from termgym.protocol import Command
 from termgym.rollout import rollout
 from termgym.sources import open_source
 from termgym.task import File, Judge, Task
@@ -52,8 +53,8 @@ OUTPUTS = 'def test_it():\n    assert open("/app/done").read() == "yes\\n"\n'
 
 def task_of(script: str, image: str = "") -> Task:
     tests = {"test.sh": File.of(script), "test_outputs.py": File.of(OUTPUTS)}
-    solution = {"solve.sh": File.of("echo yes >/app/done")}
-    return Task("apart", "Write yes into done.", tests=tests, solution=solution, judge=Judge(image=image))
+    oracle = (Command("echo yes >done\n", 5.0),)
+    return Task("apart", "Write yes into done.", tests=tests, oracle=oracle, judge=Judge(image=image))
 
 
 def outcomes(task: Task, sandbox: str = "namespace") -> list[str]:
