@@ -1,8 +1,10 @@
 """Images of tasks' Dockerfiles: built by a real engine, then run without it; and what is said where that cannot be."""
 
+import importlib
 import re
 import stat
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,27 +19,27 @@ from termgym.harbor.image import recipes
 from termgym.image.build import find_builder
 from termgym.image.store import Store
 from termgym.plan import Plan
+from termgym.protocol import Command
 from termgym.rollout import rollout
 from termgym.task import Task
 
 TASKS = Path(__file__).parent / "tasks"
 DOCKERFILE = """\
 FROM {base}
-ENV GREETING="good evening" PATH=/opt/greet/bin:$PATH
-RUN mkdir -p /opt/greet/bin /srv/work && chown 1000:1000 /srv/work && echo built >/opt/greet/how
-COPY greet /opt/greet/bin/greet
+ENV GREETING="good evening"
+RUN mkdir -p /opt/greet /srv/work && chown 1000:1000 /srv/work && echo built >/opt/greet/how
+COPY greet /opt/greet/say
 COPY notes/ /srv/work/notes/
 WORKDIR /srv/work
 USER 1000
 """
 FILES = {
     "task.toml": 'schema_version = "1.4"\n[verifier]\ntimeout_sec = 30.0\n',
-    "instruction.md": "Write what `greet` says into said.\n",
+    "instruction.md": "Write what /opt/greet/say says into said.\n",
     "environment/greet": '#!/bin/sh\necho "$GREETING, $(id -u), $(cat /opt/greet/how)"\n',
     "environment/notes/first": "1\n",
     "environment/.dockerignore": "notes/secret\n",
     "environment/notes/secret": "not for the agent\n",
-    "solution/solve.sh": "#!/bin/bash\ngreet >said\n",
     "tests/test.sh": "#!/bin/bash\ncd /srv/work || exit 126\n"
     '[ "$(cat said)" = "good evening, 1000, built" ] && [ "$(ls notes)" = first ]\n'
     "echo $((1 - $?)) >/logs/verifier/reward.txt\n",
@@ -64,7 +66,7 @@ def greeting(tmp_path: Path, debian: str) -> Iterator[Path]:
     """A task folder whose image is to be built; what is built of it goes."""
     folder = lay_out(tmp_path / "say-greeting", FILES | {"environment/Dockerfile": DOCKERFILE.format(base=debian)})
     yield folder
-    api: Any = __import__("docker").from_env().api
+    api: Any = importlib.import_module("docker").from_env().api
     for name in tagged(api):
         made = api.inspect_image(name)["Id"]
         api.remove_image(name, force=True)
@@ -91,10 +93,10 @@ async def outcomes(task: Task, sandbox: str) -> list[str]:
 def test_what_is_built_runs_in_both_kinds_of_sandboxes(
     greeting: Path, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    task = Task.load(greeting)
+    task = replace(Task.load(greeting), oracle=(Command("/opt/greet/say >said\n", 5.0),))
     done = CliRunner().invoke(app, ["image", "build", str(greeting), "--network", "none"])
     assert (done.exit_code, done.stdout) == (0, f"{task.image}\n"), done.output
-    assert "RUN mkdir -p /opt/greet/bin" in done.stderr
+    assert "RUN mkdir -p /opt/greet" in done.stderr
     image = store.find(task.image)
     assert (image.workdir, image.user, image.env["GREETING"]) == ("/srv/work", "1000", "good evening")
     again = CliRunner().invoke(app, ["image", "build", f"harbor:{greeting.parent}"])
@@ -126,7 +128,7 @@ def test_a_build_that_fails_leaves_nothing_tagged(
     (greeting / "task.toml").write_text(FILES["task.toml"] + toml)
     done = CliRunner().invoke(app, ["image", "build", str(greeting), "--network", "none"])
     assert done.exit_code == 2 and all(word in done.stderr for word in words), done.output
-    api: Any = __import__("docker").from_env().api
+    api: Any = importlib.import_module("docker").from_env().api
     assert not tagged(api) and not store.list()
     api.close()
 
@@ -158,7 +160,7 @@ def test_each_dockerfile_of_a_task_is_a_recipe(tmp_path: Path) -> None:
     ("spec", "words"),
     [
         (str(TASKS / "harbor/valid/write-greeting"), "no task there has a Dockerfile of its own"),
-        (f"nemotron:{TASKS}/nemotron/valid", "private registry, which cannot be built; .*[?]image=NAME"),
+        (f"nemotron:{TASKS}/nemotron/valid", "in a private registry, and are not built .*[?]image=NAME"),
     ],
 )
 def test_where_there_is_nothing_to_build_it_is_said(spec: str, words: str) -> None:

@@ -116,8 +116,9 @@ def _build(recipe: "Recipe", network: str, force: bool) -> None:
 def _nothing_to_build(spec: str) -> ImageError:
     if spec.startswith("nemotron:"):
         return ImageError(
-            f"{spec}: these tasks begin from an image of a private registry, which cannot be built; get one of your "
-            "own that has what they need, and name it: ?image=NAME, or by skill, ?images=FILE"
+            f"{spec}: the images of these tasks are in a private registry, and are not built for each; take one of "
+            "your own for all, ?image=NAME, or one for each skill, ?images=FILE, as `termgym image build "
+            "harbor:FOLDER/SKILL_task_0000` makes one where the base of its Dockerfile can be had"
         )
     return ImageError(f"{spec}: no task there has a Dockerfile of its own, environment/Dockerfile")
 
