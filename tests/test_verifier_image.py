@@ -20,8 +20,8 @@ from typer.testing import CliRunner
 
 from termgym import aio
 from termgym.cli import app
-from termgym.episode import EpisodeConfig
-from termgym.errors import ImageError
+from termgym.episode import Episode, EpisodeConfig
+from termgym.errors import ImageError, UnknownName
 from termgym.image import Image, bootstrap, shim
 from termgym.image.store import Store
 from termgym.image.verifier import make, python_of, usual_name
@@ -123,6 +123,11 @@ def test_an_unpinned_name_is_that_of_a_pinned_package() -> None:
     ]
 
 
+def test_an_image_to_judge_by_that_is_not_there_is_told_before_the_episode(store: Store) -> None:
+    with pytest.raises(UnknownName, match="no image named 'nothing:1'"):
+        Episode(task_of("#!/bin/bash", image="nothing:1"))
+
+
 # A score that a script gives without its tools.
 
 
@@ -146,6 +151,8 @@ def test_a_score_of_0_without_tools_is_the_verifiers_failure(script: str, words:
         "echo 'curl: (6) Could not resolve host: x' >&2",
         "false && curl http://x; echo '=== test session starts ==='; echo 'curl: (6) Could not resolve host: x'",
         "uvx() { :; }; uvx pytest",
+        "curl http://localhost:9; wget http://127.0.0.1:9; echo 'curl: (6) Could not resolve host: x' >&2",
+        "false && curl http://x; curl http://localhost:9",
     ],
 )
 def test_a_score_of_0_by_the_tests_stays_one(script: str) -> None:
