@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 
 from termgym.errors import TaskError
+from termgym.image.store import image_of
 from termgym.sandbox import SandboxSpec
 from termgym.task import Place, Task
 
@@ -11,6 +12,8 @@ NETWORKS = ("task", "none")
 """The option `network`: as the task asks, or none in any case."""
 OFFLINE = ("namespace",)
 """Kinds of sandboxes that have no network but loopback."""
+STORED = ("namespace",)
+"""Kinds of sandboxes whose images are those of the store."""
 _VARIABLE = re.compile(r"\$\{(\w+)(:-([^}]*))?\}")
 
 
@@ -36,8 +39,10 @@ def check(task: Task, kind: str, network: str = "task") -> None:
     """Refuse a task that this kind of sandbox cannot run as it asks.
 
     Raises:
-        TaskError: It asks for a network or a variable of the host that there is not.
+        TaskError: It asks for a network, a variable of the host or an image to judge by that there is not.
     """
+    if kind in STORED:
+        image_of(task.judge.image)  # to be told now, and not when the first episode is over
     if task.network != "none" and network == "task" and kind in OFFLINE:
         raise TaskError(
             f"{task.id}: [environment] network_mode asks for the network ({task.network}), which the {kind} sandbox "

@@ -5,8 +5,7 @@ Each module of termgym.envs with a `SOURCE` is one. What it reads is named by a 
     FORMAT:PATH[?KEY=VALUE&...]        harbor:tasks/mine?image=ours:1
 
 Every format takes `image`, the image of the agent's sandbox instead of the task's (empty: the host's userland),
-`verifier_image`, one that the verifier runs in alone with the workdir as its artifact, and `index`, which picks one
-task, from 0.
+`verifier_image`, the one whose programs judge instead of the task's own, and `index`, which picks one task, from 0.
 """
 
 import importlib
@@ -20,7 +19,7 @@ from urllib.parse import parse_qsl
 
 import termgym.envs
 from termgym.errors import TaskError, UnknownName
-from termgym.task import Artifact, Place, Task
+from termgym.task import Judge, Task
 
 COMMON = ("image", "verifier_image", "index")
 WORKDIR = "/app"
@@ -109,15 +108,11 @@ def _placed(task: Task, options: Mapping[str, str]) -> Task:
         place = task.judge.place
         if place and place.image == task.image:
             changes["judge"] = replace(task.judge, place=replace(place, image=options["image"], workdir=workdir))
-    if options.get("verifier_image"):
-        task = replace(task, **changes)
-        place = Place(options["verifier_image"], task.workdir, {}, task.resources)
-        changes = {"judge": replace(task.judge, place=place), "artifacts": task.artifacts or _workdir(task)}
+    if judging := options.get("verifier_image"):
+        judge: Judge = changes.get("judge", task.judge)
+        apart = replace(judge, place=replace(judge.place, image=judging)) if judge.place else None
+        changes["judge"] = apart or replace(judge, image=judging)
     return replace(task, **changes) if changes else task
-
-
-def _workdir(task: Task) -> tuple[Artifact, ...]:
-    return (Artifact(task.workdir or WORKDIR),)
 
 
 def walk(path: Path, holds: Callable[[Path], bool]) -> Iterator[Path]:

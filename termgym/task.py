@@ -163,6 +163,8 @@ class Judge:
     place: Place | None = None
     """Where it runs with nothing but the artifacts; None is over all of the agent's files."""
     collect: tuple[Hook, ...] = ()
+    image: str = ""
+    """The image whose programs judge, laid over the agent's files; empty for the task's own. A place has its own."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """Gates that a task has to pass before anybody trains on it, whoever wrote it.
 
     instruction   there is one, for every step
-    offline       it asks for no network; and as it runs without one here, a verifier that downloads fails below
+    offline       it asks for no network; a warning where its test.sh downloads, which fails below
     oracle        the known solution, typed key by key, scores 1; a task without one is said to have none
     twice         the verifier, run again on what the oracle left, says the same
     idle          doing nothing scores below 1
@@ -23,6 +23,7 @@ from rich.text import Text
 from termgym.episode import Episode, EpisodeConfig, outcome_of
 from termgym.errors import SandboxUnavailable, TaskError, TermgymError
 from termgym.family import Family
+from termgym.image import bootstrap
 from termgym.policy import Message, find_policy
 from termgym.source import TaskSource
 from termgym.sources import is_spec, open_source
@@ -42,7 +43,7 @@ class Gate:
     passed: bool | None
     """None where it could not be tried."""
     reason: str = ""
-    """Why not, or why it could not be tried."""
+    """Why not, or why it could not be tried; of one that passed, a warning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +159,15 @@ def _instruction(task: Task) -> Gate:
 
 
 def _offline(task: Task) -> Gate:
-    return Gate(task.network == "none", "" if task.network == "none" else f"asks for the network ({task.network})")
+    if task.network != "none":
+        return Gate(False, f"asks for the network ({task.network})")
+    tests = [task.tests, *(step.tests for step in task.steps)]
+    scripts = [each["test.sh"].content.decode(errors="replace") for each in tests if "test.sh" in each]
+    tools = sorted({tool for script in scripts for tool in bootstrap.downloads(script)})
+    if task.checks or task.judge.image or not tools:
+        return Gate(True)
+    advice = "`termgym image verifier` makes an image that has what it gets, for ?verifier_image="
+    return Gate(True, f"a warning: tests/test.sh downloads by {', '.join(tools)}; {advice}")
 
 
 async def _oracle(task: Task, config: EpisodeConfig) -> dict[str, Gate]:
@@ -235,9 +244,9 @@ def table(found: Sequence[Validation]) -> Group:
 
 
 def _reasons(one: Validation) -> Iterator[str]:
-    """Why gates failed, and whether there was an oracle at all."""
+    """Why gates failed, warnings, and whether there was an oracle at all."""
     for name, gate in one.gates.items():
-        if gate.passed is False or (name == "oracle" and gate.passed is None):
+        if gate.reason and (gate.passed is not None or name == "oracle"):
             yield " ".join(f"{name}: {gate.reason}".split())[:SHOWN]
 
 

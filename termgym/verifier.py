@@ -5,6 +5,10 @@ the agent never saw. Checks report by their exit status, which the sandbox's fir
 no file that an agent could have planted counts. What a check needs the agent's own programs for (`Check.run`) runs
 before, in a fork of the agent's sandbox, and only what it printed comes over.
 
+A task may name an image that the verifier's tools are of (`Judge.image`), as one that has what its tests would install:
+then that is laid over the agent's files. What its shims did not find there (`termgym.image.shim`), and a score of 0
+from a test script that could not download what it judges by (`termgym.image.bootstrap`), is the verifier's failure.
+
 A task may say that the verifier has a place of its own (`Judge.place`): then that is a new sandbox, of an image that
 the agent was never in, and of the agent's files nothing but the artifacts comes over (`termgym.artifacts`).
 """
@@ -18,6 +22,7 @@ from pathlib import PurePosixPath
 
 from termgym import artifacts
 from termgym.errors import SandboxDied, SandboxError, SandboxFileError, SandboxOverfull, VerifierError
+from termgym.image import bootstrap, shim
 from termgym.needs import expanded, place_spec
 from termgym.sandbox import ExecResult, Sandbox, new_sandbox
 from termgym.task import Check, File, Place, Task
@@ -82,14 +87,28 @@ async def _verify(task: Task, sandbox: Sandbox, kind: str) -> Verdict:
     deadline = time.monotonic() + (task.limits.verifier_s or math.inf)
     await sandbox.seal()
     runs = await _run_all(task, sandbox)
-    judge = await (_apart(task, task.judge.place, sandbox, kind) if task.judge.place else sandbox.verifier())
+    judge = await (
+        _apart(task, task.judge.place, sandbox, kind) if task.judge.place else sandbox.verifier(task.judge.image)
+    )
     try:
         await judge.put({f"/tests/{path}": file for path, file in {**_tests(task), **runs}.items()})
         if not task.checks:
             return await _harbor(task, judge, deadline)
-        return Verdict.of(tuple([await _check(check, judge, deadline) for check in task.checks]))
+        verdict = Verdict.of(tuple([await _check(check, judge, deadline) for check in task.checks]))
+        await _check_nothing_missing(judge)
+        return verdict
     finally:
         await judge.close()
+
+
+async def _check_nothing_missing(judge: Sandbox) -> None:
+    """Raise if the shims of the verifier's image were asked for what is not there."""
+    try:
+        lacking = (await judge.get(shim.MARK, REWARD_BYTES)).decode(errors="replace").split("\n")
+    except SandboxFileError:
+        return
+    advice = "`termgym image verifier` makes an image that has it"
+    raise VerifierError(f"the verifier's image lacks {', '.join(filter(None, lacking))}: {advice}")
 
 
 async def _apart(task: Task, place: Place, sandbox: Sandbox, kind: str) -> Sandbox:
@@ -188,6 +207,14 @@ async def _harbor(task: Task, judge: Sandbox, deadline: float) -> Verdict:
     output = (result.stdout + result.stderr)[-2000:].decode(errors="replace")
     if result.returncode < 0 or result.returncode in _BROKEN:
         raise VerifierError(f"tests/test.sh could not run, it ended with {result.returncode}: {output}")
+    await _check_nothing_missing(judge)
+    verdict = await _reward(judge, output)
+    if not verdict.dense:
+        await _check_bootstrap(task, judge, result)
+    return verdict
+
+
+async def _reward(judge: Sandbox, output: str) -> Verdict:
     for name, read in (("reward.json", _read_json), ("reward.txt", _read_text)):
         try:
             text = (await judge.get(f"/logs/verifier/{name}", REWARD_BYTES)).decode()
@@ -197,6 +224,23 @@ async def _harbor(task: Task, judge: Sandbox, deadline: float) -> Verdict:
             raise VerifierError(f"the verifier left an empty {name}; it printed: {output}")
         return _verdict(read(text), name, output)
     raise VerifierError(f"the verifier left neither reward.json nor reward.txt; it printed: {output}")
+
+
+async def _check_bootstrap(task: Task, judge: Sandbox, result: ExecResult) -> None:
+    """Raise if what says 0 may be that the script could not get its tools.
+
+    Where the shims are, they vouch for what they stand for, and curl may fail: uv is there.
+    """
+    tools = bootstrap.downloads(task.tests["test.sh"].content.decode(errors="replace"))
+    stdout, stderr = (printed.decode(errors="replace") for printed in (result.stdout, result.stderr))
+    failure = bootstrap.failure(tools, stdout, stderr)
+    if failure and (await judge.exec(["/bin/sh", "-c", f"[ -e /{shim.PATH} ]"])).returncode == 0:
+        failure = bootstrap.failure(set(tools) & set(bootstrap.PACKAGES), stdout, stderr)
+    if failure:
+        raise VerifierError(
+            f"tests/test.sh says 0, but it could not download what it judges by: {failure!r:.300}; `termgym image "
+            "verifier` makes an image that has it, for ?verifier_image="
+        )
 
 
 def _read_json(text: str) -> dict[str, object]:

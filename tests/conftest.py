@@ -3,6 +3,7 @@
 A test that is marked `tmux` is skipped where there is none, unless TERMGYM_REQUIRE asks for it.
 """
 
+import importlib
 import io
 import os
 import re
@@ -13,6 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from termgym.image.engine import Engine
 
 TOOLS = (
     "bash cat chmod chown cp dd env head id kill ln ls mkdir mkfifo mknod mv ps readlink rm setsid sh sleep sort stat "
@@ -66,19 +69,25 @@ def docker_image(image: Path) -> Iterator[str]:
     api.close()
 
 
+@pytest.fixture
+def debian(docker_image: str) -> str:
+    """An image with an ordinary userland."""
+    name = os.environ.get("TERMGYM_DOCKER_IMAGE", "")
+    if not name:
+        if "docker" in os.environ.get("TERMGYM_REQUIRE", "").split(","):
+            pytest.fail("TERMGYM_REQUIRE asks for Docker, and TERMGYM_DOCKER_IMAGE names no image")
+        pytest.skip("TERMGYM_DOCKER_IMAGE names no image with an ordinary userland")
+    return name
+
+
 def _of_root(entry: tarfile.TarInfo) -> tarfile.TarInfo:
     entry.uid = entry.gid = 0
     return entry
 
 
 def _engine():
-    try:
-        import docker
-
-        api = docker.from_env(timeout=60).api
-        api.ping()
-        return api
-    except Exception as error:
+    if not Engine.is_here():
         if "docker" in os.environ.get("TERMGYM_REQUIRE", "").split(","):
-            pytest.fail(f"TERMGYM_REQUIRE asks for Docker, and no engine answers: {error}")
+            pytest.fail("TERMGYM_REQUIRE asks for Docker, and no engine answers")
         pytest.skip("no Docker engine answers here")
+    return importlib.import_module("docker").from_env(timeout=60).api

@@ -70,17 +70,6 @@ async def out(box: DockerSandbox, script: str) -> str:
     return result.stdout.decode()
 
 
-@pytest.fixture
-def debian(docker_image: str) -> str:
-    """An image with an ordinary userland."""
-    name = os.environ.get("TERMGYM_DOCKER_IMAGE", "")
-    if not name:
-        if "docker" in os.environ.get("TERMGYM_REQUIRE", "").split(","):
-            pytest.fail("TERMGYM_REQUIRE asks for Docker, and TERMGYM_DOCKER_IMAGE names no image")
-        pytest.skip("TERMGYM_DOCKER_IMAGE names no image with an ordinary userland")
-    return name
-
-
 # Bounds.
 
 

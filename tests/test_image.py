@@ -107,6 +107,17 @@ def is_opaque(path: Path) -> bool:
 # What an archive becomes.
 
 
+def test_a_folder_is_imported_whole_whatever_the_sizes_of_its_files(store: Store, tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    for number in range(2_000):
+        (root / f"{number:04}").write_bytes(bytes(number % 3 * 512 + (number % 7 == 6)))
+    (layer,) = store.import_folder(root, "sizes").layers
+    assert {path.name: path.stat().st_size for path in layer.iterdir()} == {
+        path.name: path.stat().st_size for path in root.iterdir()
+    }
+
+
 def test_files_keep_what_they_are(store: Store, tmp_path: Path) -> None:
     path = made(
         tmp_path / "a.tar",

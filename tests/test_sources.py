@@ -27,7 +27,7 @@ from termgym.plan import Plan
 from termgym.setting import Setting
 from termgym.source import TaskSource
 from termgym.sources import is_spec, open_source, sources
-from termgym.task import Place, Task
+from termgym.task import Task
 
 TASKS = Path(__file__).parent / "tasks"
 HARBOR = TASKS / "harbor/valid"
@@ -88,8 +88,7 @@ def test_what_is_not_there_is_said(spec: str, words: str) -> None:
 
 def test_images_are_chosen_by_options(tmp_path: Path) -> None:
     (task,) = open_source(f"harbor:{HARBOR / 'named-image'}?image=ours:1&verifier_image=judge:2")
-    assert (task.image, task.judge.place) == ("ours:1", Place("judge:2", "", {}, task.resources))
-    assert [artifact.source for artifact in task.artifacts] == ["/app"]
+    assert (task.image, task.judge.image, task.judge.place) == ("ours:1", "judge:2", None)
     (task,) = open_source(f"harbor:{HARBOR / 'named-image'}?image=")
     assert (task.image, task.workdir) == ("", "/app")
     names = tmp_path / "images.toml"

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from termgym.harbor import generated, phases, refused
 from termgym.harbor.compose import Service, service
-from termgym.harbor.image import built
+from termgym.harbor.image import built, verifier_of
 from termgym.harbor.layout import is_ours
 from termgym.harbor.table import (
     ABOVE_ZERO,
@@ -73,7 +73,10 @@ def declared(config: Mapping[str, Any], name: str, files: Mapping[str, File] | N
         env=place.env,
         resources=place.resources,
         limits=_limits(config),
-        judge=phases.judge(config, built(f"{identity}-verifier", "tests/", files), place),
+        judge=replace(
+            phases.judge(config, built(verifier_of(identity), "tests/", files), place),
+            image=ours.get("verifier_image", "", TEXT),
+        ),
         artifacts=phases.artifacts(table(config)),
         steps=phases.steps(config, user),
         combine=table(config).get("multi_step_reward_strategy", "mean", TEXT),

@@ -91,7 +91,7 @@ def _write_phases(config: dict[str, Any], task: Task, there: Task) -> None:
         _write_network(config, task.network)
     if task.healthcheck != there.healthcheck:
         _set_or_drop(config, "environment", "healthcheck", phases.healthcheck_items(task.healthcheck))
-    if task.judge != there.judge:
+    if replace(task.judge, image="") != replace(there.judge, image=""):
         items = phases.judge_items(task.judge)
         for key in ("env", "collect", "environment_mode", "environment"):
             _set_or_drop(config, "verifier", key, items.get(key))
@@ -122,6 +122,8 @@ def _bare(step: Step) -> Step:
 
 def _write_ours(config: dict[str, Any], task: Task, there: Task) -> None:
     _set_changed(config, OURS, PLAIN, task, there)
+    if task.judge.image != there.judge.image:
+        _set_or_drop(config, OURS, "verifier_image", task.judge.image)
     checks = tuple(Listed(check.name, check.weight, bool(check.run)) for check in task.checks)
     if checks != listed(config):
         items = [{"name": c.name, "weight": c.weight} | ({"run": True} if c.run else {}) for c in checks]

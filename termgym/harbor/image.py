@@ -1,12 +1,65 @@
-"""The name of the image that a folder with a Dockerfile is to be built into: it says what is in the folder."""
+"""The images that a task folder has Dockerfiles for: what they are called, which says what is in the folder."""
 
+import os
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from hashlib import sha256
+from pathlib import Path
 
-from termgym.task import File
+from termgym.harbor.layout import is_ours
+from termgym.harbor.table import ABOVE_ZERO, table
+from termgym.task import File, Task
 
 DIGITS = 12
+BUILD_S = 600.0
+"""Seconds for a build where task.toml says nothing, as in Harbor."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """An image that is to be built."""
+
+    name: str
+    files: Mapping[str, File]
+    """The context, by relative paths; a Dockerfile is among them."""
+    timeout_s: float
+
+    def write(self, folder: Path) -> None:
+        """Lay the context out in a folder."""
+        for path, file in self.files.items():
+            target = folder / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(file.content)
+            target.chmod(file.mode)
+            os.utime(target, (file.mtime, file.mtime))
+
+
+def recipes(task: Task) -> tuple[Recipe, ...]:
+    """What there is to build of a task: its environment/Dockerfile, and the tests/Dockerfile of a separate verifier.
+
+    None in a folder of ours: what is in there is laid out by termgym itself.
+    """
+    files = {**task.extra, **{f"tests/{path}": file for path, file in task.tests.items()}}
+    found: list[Recipe] = []
+    for below, identity, name in _parts(task):
+        if image := built(identity, below, files):
+            seconds = table(task.config, name).get("build_timeout_sec", BUILD_S, ABOVE_ZERO)
+            found.append(Recipe(image, _below(below, files), seconds))
+    return tuple(found)
+
+
+def _parts(task: Task) -> list[tuple[str, str, str]]:
+    """Folder, what the image is called after, and the table of task.toml."""
+    if is_ours(task.config):
+        return []
+    tests = ("tests/", verifier_of(task.id), "verifier.environment")
+    return [("environment/", task.id, "environment"), *([tests] if task.judge.place else [])]
+
+
+def verifier_of(task: str) -> str:
+    """What the image of a task's separate verifier is called after."""
+    return f"{task}-verifier"
 
 
 def image_name(task: str, context: Mapping[str, File]) -> str:
@@ -27,8 +80,8 @@ def built(task: str, folder: str, files: Mapping[str, File]) -> str:
 
     `files` is path below the task folder -> file; `folder` ends in a slash.
     """
-    if f"{folder}Dockerfile" not in files:
-        return ""
-    return image_name(
-        task, {path.removeprefix(folder): file for path, file in files.items() if path.startswith(folder)}
-    )
+    return image_name(task, _below(folder, files)) if f"{folder}Dockerfile" in files else ""
+
+
+def _below(folder: str, files: Mapping[str, File]) -> dict[str, File]:
+    return {path.removeprefix(folder): file for path, file in files.items() if path.startswith(folder)}

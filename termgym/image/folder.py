@@ -23,8 +23,11 @@ class Packing:
 
     def read(self, size: int, /) -> bytes:
         """At most `size` bytes; none at the end."""
-        if not self._rest:
-            self._rest = memoryview(next(self._pieces, b""))
+        while not self._rest:  # a piece may be empty, and that is not the end
+            try:
+                self._rest = memoryview(next(self._pieces))
+            except StopIteration:
+                return b""
         piece, self._rest = self._rest[:size], self._rest[size:]
         return bytes(piece)
 

@@ -17,11 +17,10 @@ import json
 import os
 import re
 import secrets
-import shutil
-import stat
-from collections.abc import Generator, Sequence
+from collections.abc import Generator
 from dataclasses import replace
 from functools import lru_cache
+from hashlib import sha256
 from pathlib import Path
 from urllib.parse import quote, unquote
 
@@ -30,6 +29,7 @@ from termgym.image import Image
 from termgym.image.archive import Archive, Packed, configured, plain
 from termgym.image.document import Part
 from termgym.image.engine import saved
+from termgym.image.files import delete, listed, locked
 from termgym.image.folder import Packing
 from termgym.image.layer import unpack
 from termgym.image.stream import Budget, reading
@@ -111,28 +111,35 @@ class Store:
             raise UnknownName("image", name, self._names(), _ADVICE)
         return self._load(digest)
 
+    def has(self, name: str) -> bool:
+        """Whether an image of that name is there."""
+        return bool(self._digest(name))
+
     def _digest(self, name: str) -> str:
         with contextlib.suppress(OSError):  # not there, or longer than a name may be
             return (self.folder / "names" / quote(full_name(name), safe="")).read_text()
         return ""
 
     def _names(self) -> dict[str, str]:
-        names = {unquote(path.name): path.read_text() for path in _listed(self.folder / "names")}
+        names = {unquote(path.name): path.read_text() for path in listed(self.folder / "names")}
         return dict(sorted(names.items()))
 
     def _digests(self) -> list[str]:
-        return [path.stem for path in _listed(self.folder / "images")]
+        return [path.stem for path in listed(self.folder / "images")]
 
     def _load(self, digest: str) -> Image:
-        path = self.folder / "images" / f"{digest}.json"
-        try:
-            entry = Part(str(path), json.loads(path.read_text()))
-        except (OSError, ValueError) as error:
-            raise ImageError(f"{path} cannot be read: {error}; import the image again") from None
+        entry = self._entry(digest)
         # Of one that comes twice the upper one shows all that the lower would, and overlayfs takes each only once.
         diff_ids = list(dict.fromkeys(layer.text() for layer in reversed(entry.field("layers").items())))
         layers = tuple(self.folder / "layers" / diff_id for diff_id in reversed(diff_ids))
         return replace(configured(entry.field("config")), digest=digest, layers=layers)
+
+    def _entry(self, digest: str) -> Part:
+        path = self.folder / "images" / f"{digest}.json"
+        try:
+            return Part(str(path), json.loads(path.read_text()))
+        except (OSError, ValueError) as error:
+            raise ImageError(f"{path} cannot be read: {error}; import the image again") from None
 
     # Importing.
 
@@ -168,6 +175,20 @@ class Store:
             return self._add(
                 tmp, archive, f"the engine's image {source}", full_name(name or source), budget or Budget()
             )
+
+    def extend(self, base: str, layer: Readable, name: str) -> Image:
+        """Store an image that is `base` with one more layer, a tar, on top; its programs start as those of `base`.
+
+        Raises:
+            ImageError: There is no such base, or the layer is broken; the store is as it was.
+        """
+        with self._importing() as tmp, reading():
+            entry = self._entry(self.find(base).digest)
+            diff_id = self._add_layer(tmp, layer, f"the layer of {name}", Budget())
+            diff_ids = (*(lower.text() for lower in entry.field("layers").items()), diff_id)
+            config = entry.field("config").mapping()
+            digest = sha256(json.dumps([diff_ids, config], sort_keys=True).encode()).hexdigest()
+            return self._add_image(tmp, full_name(name), Packed(digest, config, diff_ids, ()))
 
     def _add(self, tmp: Path, path: Path, shown: str, name: str, budget: Budget) -> Image:
         tar = path if path.is_dir() else plain(path, tmp, budget)
@@ -221,7 +242,7 @@ class Store:
             UnknownName: There is none.
         """
         image = self.find(name)
-        with self._locked(fcntl.LOCK_EX):
+        with self._held(fcntl.LOCK_EX):
             names = [other for other, digest in self._names().items() if digest == image.digest]
             gone = [full_name(name)] if _NAME.fullmatch(name) and full_name(name) in names else names
             for other in gone:
@@ -234,11 +255,11 @@ class Store:
 
         It waits until no import goes on.
         """
-        with self._locked(fcntl.LOCK_EX):
+        with self._held(fcntl.LOCK_EX):
             kept = {layer.name for digest in self._digests() for layer in self._load(digest).layers}
-            gone = [path for path in _listed(self.folder / "layers") if path.name not in kept]
+            gone = [path for path in listed(self.folder / "layers") if path.name not in kept]
             for path in gone:
-                _delete(path)
+                delete(path)
             return [path.name for path in gone]
 
     # Locks.
@@ -246,27 +267,27 @@ class Store:
     @contextlib.contextmanager
     def _importing(self) -> Generator[Path]:
         """A folder in tmp/ for one import, gone at the end; those of imports that died go now."""
-        with self._locked(fcntl.LOCK_SH), contextlib.ExitStack() as held:
-            with _lock(self.folder / "tmp", fcntl.LOCK_EX):  # so that nobody finds it before it is locked
+        with self._held(fcntl.LOCK_SH), contextlib.ExitStack() as held:
+            with locked(self.folder / "tmp", fcntl.LOCK_EX):  # so that nobody finds it before it is locked
                 self._sweep()
                 tmp = self.folder / "tmp" / secrets.token_hex(8)
                 tmp.mkdir(0o700)
-                held.enter_context(_lock(tmp, fcntl.LOCK_EX))
-            held.callback(_delete, tmp)
+                held.enter_context(locked(tmp, fcntl.LOCK_EX))
+            held.callback(delete, tmp)
             yield tmp
 
     def _sweep(self) -> None:
-        for path in _listed(self.folder / "tmp"):
-            with contextlib.suppress(BlockingIOError), _lock(path, fcntl.LOCK_EX | fcntl.LOCK_NB):
-                _delete(path)
+        for path in listed(self.folder / "tmp"):
+            with contextlib.suppress(BlockingIOError), locked(path, fcntl.LOCK_EX | fcntl.LOCK_NB):
+                delete(path)
 
     @contextlib.contextmanager
-    def _locked(self, kind: int) -> Generator[None]:
+    def _held(self, kind: int) -> Generator[None]:
         """Hold the store, made if it is missing: shared to add to it, alone to take away."""
         self.folder.mkdir(0o700, parents=True, exist_ok=True)
         for name in ("images", "layers", "names", "tmp"):
             (self.folder / name).mkdir(0o700, exist_ok=True)
-        with _lock(self.folder, kind):
+        with locked(self.folder, kind):
             yield
 
     def list(self) -> dict[str, Image]:
@@ -274,26 +295,3 @@ class Store:
         names = self._names()
         unnamed = {digest: digest for digest in sorted(self._digests()) if digest not in names.values()}
         return {name: self._load(digest) for name, digest in {**names, **unnamed}.items()}
-
-
-@contextlib.contextmanager
-def _lock(folder: Path, kind: int) -> Generator[None]:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(fd, kind)
-        yield
-    finally:
-        os.close(fd)
-
-
-def _listed(folder: Path) -> Sequence[Path]:
-    return sorted(folder.iterdir()) if folder.exists() else []
-
-
-def _delete(tree: Path) -> None:
-    """Delete a tree of an image, whose folders' modes may forbid it to all but root."""
-    for _, names, _, fd in os.fwalk(tree):  # by descriptors: a path in there may be longer than one may be from here
-        for name in names:
-            if stat.S_ISDIR(os.stat(name, dir_fd=fd, follow_symlinks=False).st_mode):
-                os.chmod(name, 0o700, dir_fd=fd)
-    shutil.rmtree(tree)
