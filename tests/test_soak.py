@@ -411,8 +411,8 @@ def judges(monkeypatch: pytest.MonkeyPatch) -> dict[NamespaceSandbox, int]:
     found: dict[NamespaceSandbox, int] = {}
     verifier, close = NamespaceSandbox.verifier, NamespaceSandbox.close
 
-    async def noted(self: NamespaceSandbox) -> NamespaceSandbox:
-        judge = await verifier(self)
+    async def noted(self: NamespaceSandbox, image: str = "") -> NamespaceSandbox:
+        judge = await verifier(self, image)
         found[judge] = self._pid
         return judge
 
