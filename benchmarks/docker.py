@@ -181,7 +181,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         require(args.image)
     except Unavailable as reason:
         parser.error(str(reason))
-    counts, rounds = (COUNTS[:2], 1) if args.quick else (COUNTS, 4)
+    counts, rounds = (COUNTS[:2], 1) if args.quick else (COUNTS, 3)
     machine = report.machine()
     with tempfile.TemporaryDirectory() as folder:
         os.environ["TERMGYM_IMAGES"] = str(Path(folder, "images"))
