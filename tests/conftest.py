@@ -16,6 +16,9 @@ from pathlib import Path
 import pytest
 
 from termgym.image.engine import Engine
+from termgym.image.store import Store
+from tests import images
+from tests.boxes import split
 
 TOOLS = (
     "bash cat chmod chown cp dd env head id kill ln ls mkdir mkfifo mknod mv ps readlink rm setsid sh sleep sort stat "
@@ -91,3 +94,25 @@ def _engine():
             pytest.fail("TERMGYM_REQUIRE asks for Docker, and no engine answers")
         pytest.skip("no Docker engine answers here")
     return importlib.import_module("docker").from_env(timeout=60).api
+
+
+@pytest.fixture(scope="session")
+def stored(image: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The same, in a store, as layers that add to each other, replace and hide."""
+    folder = tmp_path_factory.mktemp("stored")
+    links, files = split(image)
+    layers = [
+        [*links, *files[::2], images.entry("etc/marker", "old\n"), images.entry("etc/hidden"), images.entry("opt/a/x")],
+        [images.entry("usr/bin/junk", mode=0o755), images.folder("usr/bin"), *files[1::2], images.entry("opt/b/x")],
+        [
+            images.entry("etc/.wh.hidden"),
+            images.entry("usr/bin/.wh.junk"),
+            images.entry("opt/.wh.a"),
+            images.entry("x/y"),
+        ],
+        [images.entry("etc/marker", "of the image\n"), images.entry("opt/b/.wh..wh..opq"), images.entry(".wh.x")],
+    ]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TERMGYM_IMAGES", str(folder / "store"))
+        Store().import_archive(images.made(folder / "tools.tar", *layers), "tools")
+        yield "tools"
