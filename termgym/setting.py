@@ -49,7 +49,7 @@ class Setting:
             task: A family's name, a task folder, a `Task`, or a list of these to draw from; None is every family.
             level: The families' difficulty, from 1; None draws one.
             seed: The families' seed, for the same task in every episode; None draws one, from `reset`'s seed.
-            sandbox: The kind of sandbox: "namespace".
+            sandbox: The kind of sandbox: "namespace", or "docker".
             terminal: The kind of terminal: "pty", or "tmux" for a real tmux, as Terminus 2 has it.
             rows: Lines of the terminal.
             cols: Columns of the terminal.

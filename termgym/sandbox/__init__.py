@@ -40,7 +40,7 @@ class SandboxSpec:
 
     image: str = ""
     """The path of a root folder, which begins with `/`, `./`, `../` or `~`; or the name or digest of a stored image
-    (termgym.image.store); empty for the host's own userland."""
+    (termgym.image.store), or of the engine's, for Docker; empty for the host's own userland."""
     workdir: str = "/app"
     """The folder that programs start in; made if missing. Empty for the image's own."""
     env: Mapping[str, str] = field(default_factory=dict[str, str])
