@@ -12,6 +12,7 @@ import subprocess
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -28,9 +29,14 @@ TOOLS = (
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     if item.get_closest_marker("tmux") and not shutil.which("tmux"):
-        if "tmux" in os.environ.get("TERMGYM_REQUIRE", "").split(","):
-            pytest.fail("TERMGYM_REQUIRE asks for tmux, and there is none")
-        pytest.skip("tmux is not installed")
+        _lack("tmux", "tmux is not installed")
+
+
+def _lack(what: str, why: str) -> NoReturn:
+    """Skip a test for what is not here, or fail it if TERMGYM_REQUIRE asks for that."""
+    if what in os.environ.get("TERMGYM_REQUIRE", "").split(","):
+        pytest.fail(f"TERMGYM_REQUIRE asks for {what}: {why}")
+    pytest.skip(why)
 
 
 @pytest.fixture(scope="session")
@@ -77,9 +83,7 @@ def debian(docker_image: str) -> str:
     """An image with an ordinary userland."""
     name = os.environ.get("TERMGYM_DOCKER_IMAGE", "")
     if not name:
-        if "docker" in os.environ.get("TERMGYM_REQUIRE", "").split(","):
-            pytest.fail("TERMGYM_REQUIRE asks for Docker, and TERMGYM_DOCKER_IMAGE names no image")
-        pytest.skip("TERMGYM_DOCKER_IMAGE names no image with an ordinary userland")
+        _lack("docker", "TERMGYM_DOCKER_IMAGE names no image with an ordinary userland")
     return name
 
 
@@ -90,9 +94,7 @@ def _of_root(entry: tarfile.TarInfo) -> tarfile.TarInfo:
 
 def _engine():
     if not Engine.is_here():
-        if "docker" in os.environ.get("TERMGYM_REQUIRE", "").split(","):
-            pytest.fail("TERMGYM_REQUIRE asks for Docker, and no engine answers")
-        pytest.skip("no Docker engine answers here")
+        _lack("docker", "no Docker engine answers here")
     return importlib.import_module("docker").from_env(timeout=60).api
 
 

@@ -6,7 +6,6 @@ The contract itself is in test_sandbox.py. Episodes need an image with an ordina
 
 import asyncio
 import contextlib
-import functools
 import os
 import re
 import signal
@@ -14,7 +13,7 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -36,22 +35,9 @@ from termgym.sandbox.docker import DockerSandbox
 from termgym.task import Check, File, Resources, Task
 from termgym.terminal import Settled, Terminal
 from termgym.verifier import verify
+from tests.boxes import case, out
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow, pytest.mark.timeout(180)]
-
-
-def case(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
-    """A test that awaits."""
-
-    @functools.wraps(test)
-    def run(*args: Any, **kwargs: Any) -> None:
-        aio.run(_awaited(test(*args, **kwargs)))
-
-    return run
-
-
-async def _awaited(test: Awaitable[None]) -> None:
-    await test
 
 
 @contextlib.asynccontextmanager
@@ -62,12 +48,6 @@ async def started(image: str, **fields: Any) -> AsyncGenerator[DockerSandbox]:
         yield box
     finally:
         await box.close()
-
-
-async def out(box: DockerSandbox, script: str) -> str:
-    result = await box.exec(["/bin/bash", "-c", script])
-    assert result.returncode == 0, result
-    return result.stdout.decode()
 
 
 # Bounds.

@@ -318,10 +318,6 @@ class Tmux:
 
 @pytest.fixture(scope="module")
 def tmux(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tmux]:
-    if not shutil.which("tmux"):
-        if "tmux" in os.environ.get("TERMGYM_REQUIRE", ""):
-            pytest.fail("TERMGYM_REQUIRE asks for tmux, and there is none")
-        pytest.skip("tmux is not installed")
     server = Tmux(tmp_path_factory.mktemp("t"))
     yield server
     server.run("kill-server")
