@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from termgym.errors import SandboxDied, SandboxError
+from termgym.outbox import Outbox
 
 ANSWER_TIMEOUT_S = 20.0
 READ_BYTES = 1 << 18
@@ -37,7 +38,7 @@ class Control:
         self._fd = os.dup(sock.fileno())  # a bare one: it goes quietly with a loop that nobody closes
         os.set_blocking(self._fd, False)
         self._loop = asyncio.get_running_loop()
-        self._incoming, self._outgoing = b"", bytearray()
+        self._incoming, self._outgoing = b"", Outbox(self._fd)
         self._requests: deque[_Request] = deque()
         self._block: list[str] | None = None
         self._end = b""
@@ -66,8 +67,7 @@ class Control:
         """
         request = self._expect(len(commands) if replies is None else replies, size)
         if commands:
-            self._outgoing += " ; ".join(commands).encode("utf-8", "replace") + b"\n"
-            self._flush()
+            self._outgoing.write(" ; ".join(commands).encode("utf-8", "replace") + b"\n")
         try:
             async with asyncio.timeout(ANSWER_TIMEOUT_S):
                 return await request.answer
@@ -86,15 +86,14 @@ class Control:
         """Have a command run; what comes of it is not waited for."""
         if not self.closed:
             self._expect(1, lambda _: None).answer.add_done_callback(lambda answer: answer.exception())
-            self._outgoing += command.encode("utf-8", "replace") + b"\n"
-            self._flush()
+            self._outgoing.write(command.encode("utf-8", "replace") + b"\n")
 
     def close(self) -> None:
         """Hang up; whoever waits for an answer gets SandboxDied. Closing twice is allowed."""
         if self.closed:
             return
         self._loop.remove_reader(self._fd)
-        self._loop.remove_writer(self._fd)
+        self._outgoing.close()
         self.forget()
         while self._requests:
             self._fail(self._requests.popleft(), SandboxDied("the tmux server is gone"))
@@ -104,16 +103,6 @@ class Control:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
-
-    def _flush(self) -> None:
-        try:
-            while self._outgoing:
-                del self._outgoing[: os.write(self._fd, self._outgoing[: 1 << 18])]
-            self._loop.remove_writer(self._fd)
-        except BlockingIOError:
-            self._loop.add_writer(self._fd, self._flush)
-        except OSError:
-            self.close()
 
     def _receive(self) -> None:
         try:
