@@ -1,17 +1,18 @@
 """A family: a seeded generator of tasks, and the registry of all that there are.
 
-Each module of termgym.envs with a `FAMILY` is one; putting a file there is all that adding a family takes.
+Each module termgym.envs.AREA.NAME with a `FAMILY` is one, called "AREA/NAME" (with dashes for underscores); putting a
+file there is all that adding a family takes.
 """
 
 import importlib
-import pkgutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
+from pathlib import Path
 from random import Random
 
 import termgym.envs
-from termgym.errors import UnknownName
+from termgym.errors import TaskError, UnknownName
 from termgym.protocol import Command
 from termgym.task import Check, File, Limits, Task
 
@@ -25,7 +26,7 @@ class Draft:
     oracle: tuple[str | Command, ...]
     """Keystrokes, one turn each, that score 1."""
     wrong: Mapping[str, tuple[str | Command, ...]]
-    """Name -> keystrokes of a plausible mistake, or of a cheat, that must score below 1. At least two."""
+    """Name -> keystrokes of a plausible mistake, or of a cheat, that must score below 1. At least three."""
     files: Mapping[str, File] = field(default_factory=dict[str, File])
     setup: str = ""
     tests: Mapping[str, File] = field(default_factory=dict[str, File])
@@ -44,14 +45,23 @@ class Family:
     summary: str
     """One line: what the agent has to do."""
     domain: str
+    """One of `task.DOMAINS`."""
     skills: tuple[str, ...]
+    """What it composes from level 1, by names of `skill.SKILLS`."""
     generate: Callable[[Random, int], Draft]
-    levels: int = 3
-    """Difficulties 1 to this one; a level changes size, distractors and steps, not only numbers."""
+    deeper: Mapping[int, tuple[str, ...]] = field(default_factory=dict[int, tuple[str, ...]])
+    """Level -> the skills that it adds."""
+    levels: int = 5
+    """Difficulties 1 to this one; a level changes size, distractors, skills and turns needed, not only numbers."""
     requires: tuple[str, ...] = ()
     """Programs that the sandbox must have beyond bash and coreutils."""
     version: int = 1
     """Raised whenever the same seed gives another task than before."""
+
+    def skills_at(self, level: int) -> tuple[str, ...]:
+        """What a task of this level composes."""
+        added = (skill for start, skills in sorted(self.deeper.items()) if start <= level for skill in skills)
+        return (*self.skills, *added)
 
     def draft(self, seed: int, level: int = 1) -> Draft:
         """The generator's output for a seed, which decides everything about it."""
@@ -74,7 +84,7 @@ class Family:
             workdir=draft.workdir,
             limits=draft.limits,
             domain=self.domain,
-            skills=self.skills,
+            skills=self.skills_at(level),
             level=level,
             requires=self.requires,
             licence="Apache-2.0",
@@ -94,12 +104,27 @@ def turns(keystrokes: tuple[str | Command, ...]) -> tuple[Command, ...]:
 @cache
 def families() -> dict[str, Family]:
     """Name -> family, for every module of termgym.envs that has one, in the order of their names."""
-    found: dict[str, Family] = {}
-    for module in pkgutil.iter_modules(termgym.envs.__path__, "termgym.envs."):
-        family = getattr(importlib.import_module(module.name), "FAMILY", None)
-        if isinstance(family, Family):
-            found[family.name] = family
-    return dict(sorted(found.items()))
+    return {name: _family(name) for name in family_names()}
+
+
+@cache
+def family_names() -> tuple[str, ...]:
+    """The names of all families, sorted; imports none of them."""
+    return tuple(sorted(_names()))
+
+
+def _names() -> Iterator[str]:
+    for folder in map(Path, termgym.envs.__path__):
+        for path in folder.glob("*/[!_]*.py"):
+            yield f"{path.parent.name}/{path.stem.replace('_', '-')}"
+
+
+def _family(name: str) -> Family:
+    module = importlib.import_module(f"termgym.envs.{name.replace('/', '.').replace('-', '_')}")
+    family: Family = module.FAMILY
+    if family.name != name:
+        raise TaskError(f"{module.__name__}: FAMILY is called {family.name!r}; expected {name!r}, as its file is")
+    return family
 
 
 def find_family(name: str) -> Family:
@@ -108,6 +133,6 @@ def find_family(name: str) -> Family:
     Raises:
         UnknownName: There is none; the message suggests what was meant.
     """
-    if name not in families():
-        raise UnknownName("task family", name, families())
-    return families()[name]
+    if name not in family_names():
+        raise UnknownName("task family", name, family_names())
+    return _family(name)

@@ -71,7 +71,7 @@ class Plan:
         network: str = "task",
         **fields: Any,
     ) -> "Plan":
-        """A plan by the names of families or the paths of task folders; None is every family that this host can run.
+        """A plan by the names of families, queries or the paths of task folders; None is every family that this host can run.
 
         `sandbox` and `network` are those of the `EpisodeConfig` to come: what cannot be run so is refused here.
 
@@ -79,11 +79,11 @@ class Plan:
             UnknownName: There is no such family.
             TaskError: A task cannot be used, or the host lacks a program that it requires.
         """
-        choices = TaskSource(wanted, fields.get("level")).choices
-        for choice in choices:
+        source = TaskSource(wanted, fields.get("level"))
+        for choice in source.choices:
             if isinstance(choice, Task):
                 check(choice, sandbox, network)
-        return cls(policy, choices, **fields)
+        return cls(policy, source.choices, **{**fields, "level": source.level})
 
     def __len__(self) -> int:
         """How many attempts it comes to."""

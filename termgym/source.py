@@ -1,4 +1,4 @@
-"""Where an environment's tasks come from: a family's name, a task, a folder, tasks in a format of others, or a list."""
+"""Where an environment's tasks come from: a family's name, a query for some, a task, a folder, others' tasks, a list."""
 
 import importlib
 import os
@@ -9,6 +9,7 @@ import numpy as np
 
 from termgym.errors import TaskError, UnknownName
 from termgym.family import Family, families, find_family
+from termgym.query import Query, is_query
 from termgym.sources import Shelf, is_spec, open_source
 from termgym.task import Task
 
@@ -28,23 +29,26 @@ class TaskSource:
     ) -> None:
         """`wanted` None is every family that this host has the programs for.
 
-        `level` and `seed` fix what a family makes; None draws them. A string is the name of a family, `module:name` of
-        a family in somebody's module, the path of a task folder, or `format:path` (`termgym.sources`).
+        `level` and `seed` fix what a family makes; None draws them. A string is the name of a family, a query for some
+        (`termgym.query`), `module:name` of a family in somebody's module, the path of a task folder, or `format:path`
+        (`termgym.sources`).
 
         Raises:
-            UnknownName: There is no such family.
-            TaskError: A task folder is malformed, or a program is missing that a named family requires.
+            UnknownName: There is no such family, domain or skill.
+            TaskError: No family is as a query wants it, a task folder is malformed, or a program is missing that a
+                named family requires.
         """
         if wanted is None:
             self.choices: list[Choice] = [f for f in families().values() if not missing(f.requires)]
         else:
             listed = [wanted] if isinstance(wanted, str | Path | Task | Family) else wanted
+            level = _level(listed, level)
             self.choices = [choice for one in listed for choice in _resolve(one)]
         if not self.choices:
             raise TaskError("there are no tasks to draw from: the list of tasks is empty")
         for choice in self.choices:
             _check(choice, level)
-        self._level, self._seed = level, seed
+        self.level, self._seed = level, seed
 
     def draw(self, np_random: np.random.Generator) -> Task:
         """The next task."""
@@ -56,7 +60,7 @@ class TaskSource:
             _check(task, None)
             return task
         drawn = int(np_random.integers(MAX_SEED))
-        level = int(np_random.integers(1, choice.levels + 1)) if self._level is None else self._level
+        level = int(np_random.integers(1, choice.levels + 1)) if self.level is None else self.level
         return choice.task(drawn if self._seed is None else self._seed, level)
 
 
@@ -65,9 +69,23 @@ def missing(programs: Sequence[str]) -> list[str]:
     return [name for name in programs if not any(os.access(f"{folder}/{name}", os.X_OK) for folder in HOST_PATH)]
 
 
+def _level(listed: Sequence[Wanted], level: int | None) -> int | None:
+    """The level that is given, or else the one that queries ask for."""
+    asked = {query.level for query in map(_query, listed) if query} - {None}
+    if level is None and len(asked) > 1:
+        raise TaskError(f"the queries ask for the levels {', '.join(map(str, sorted(filter(None, asked))))}; give one")
+    return next(iter(asked)) if level is None and asked else level
+
+
+def _query(wanted: Wanted) -> Query | None:
+    return Query.parse(wanted) if isinstance(wanted, str) and is_query(wanted) else None
+
+
 def _resolve(wanted: Wanted) -> Sequence[Choice]:
     if isinstance(wanted, Task | Family):
         return [wanted]
+    if query := _query(wanted):
+        return [family for family in query.families() if not missing(family.requires)]
     if isinstance(wanted, Path) or wanted.startswith(("/", "./", "../", "~")):
         return [Task.load(Path(wanted).expanduser())]
     if is_spec(wanted):

@@ -296,5 +296,6 @@ FAMILY = Family(
     domain="file_operations",
     skills=("globs", "quoting", "dates", "loops"),
     generate=generate,
+    levels=3,
     requires=("grep", "find"),
 )

@@ -322,6 +322,7 @@ FAMILY = Family(
     domain="software_engineering",
     skills=("git-rebase", "git-reflog", "git-cherry-pick", "history-rewriting"),
     generate=generate,
+    levels=3,
     requires=("git", "sed", "find"),
     version=2,
 )

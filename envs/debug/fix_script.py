@@ -325,6 +325,7 @@ FAMILY = Family(
     domain="debugging",
     skills=("bash", "awk", "reading-code", "testing"),
     generate=generate,
+    levels=3,
     requires=("awk", "sed"),
     version=2,
 )

@@ -327,5 +327,6 @@ FAMILY = Family(
     domain="data_querying",
     skills=("sql", "joins", "window-functions", "null-handling", "sqlite3"),
     generate=generate,
+    levels=3,
     requires=("sqlite3",),
 )

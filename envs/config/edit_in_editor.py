@@ -292,5 +292,6 @@ FAMILY = Family(
     domain="system_administration",
     skills=("vi", "searching", "configuration-files"),
     generate=generate,
+    levels=3,
     requires=("vi", "cmp"),
 )

@@ -305,5 +305,6 @@ FAMILY = Family(
     domain="data_processing",
     skills=("awk", "sort", "pipelines", "gzip", "log-formats"),
     generate=generate,
+    levels=3,
     requires=("awk", "gzip"),
 )

@@ -1,0 +1,1 @@
+"""System administration: users, permissions, processes, schedules, logs, services."""

@@ -1,0 +1,1 @@
+"""Debugging: find what is wrong in a program, and mend it."""

@@ -1,0 +1,1 @@
+"""Dependency management: versions, lock files, indexes, what needs what."""

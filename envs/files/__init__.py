@@ -1,0 +1,1 @@
+"""File operations: names, trees, archives, links, contents."""

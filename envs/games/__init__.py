@@ -1,0 +1,1 @@
+"""Games: play, or compute how to win."""

@@ -1,0 +1,1 @@
+"""Interactive programs: editors, pagers, REPLs, menus, forms."""

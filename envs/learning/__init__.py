@@ -1,0 +1,1 @@
+"""Model training with nothing but the standard library."""

@@ -1,0 +1,1 @@
+"""Mathematics: exact answers, found by program or by hand."""

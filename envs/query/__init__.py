@@ -1,0 +1,1 @@
+"""Data querying beyond SQL: JSON, graphs, tables in text."""

@@ -1,0 +1,1 @@
+"""Scientific computing: simulation, fitting, integration, spectra."""

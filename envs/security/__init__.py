@@ -1,0 +1,1 @@
+"""Security: checksums, permissions, secrets, certificates, audits."""

@@ -1,0 +1,1 @@
+"""Software engineering: programs that have to be written, extended or moved."""

@@ -1,0 +1,1 @@
+"""Data querying in SQL."""

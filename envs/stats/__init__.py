@@ -1,0 +1,1 @@
+"""Data science: estimates, tests and models of data."""

@@ -1,0 +1,1 @@
+"""Data processing: from what programs wrote to an exact form."""
