@@ -20,9 +20,9 @@ TOWNS = """
     Porto Quito Riga Sevilla Tartu Turku Umea Utrecht Varna Wels Xanthi York Zadar
 """.split()
 SERVICES = """
-    archiver batchq billing broker cachet courier dispatch fernweh frontdesk gateway gritd indexer intake ledgerd lockbox
-    lookout mailsweep mirror notifier oxbow pagecast planner relayd reporter rosterd scheduler searchd signup spooler
-    stockroom tallyman tilestore tracker uploader vaultd watcher
+    archiver batchq billing broker cachet courier dispatch fernweh frontdesk gateway gritd indexer intake ledgerd
+    lockbox lookout mailsweep mirror notifier oxbow pagecast planner relayd reporter rosterd scheduler searchd signup
+    spooler stockroom tallyman tilestore tracker uploader vaultd watcher
 """.split()
 HOSTS = (
     "alder ash aspen beech birch cedar elm fir hazel hemlock holly juniper larch maple oak pine rowan willow".split()

@@ -71,7 +71,7 @@ class Plan:
         network: str = "task",
         **fields: Any,
     ) -> "Plan":
-        """A plan by the names of families, queries or the paths of task folders; None is every family that this host can run.
+        """A plan by the names of families, queries or the paths of task folders; None is all families that run here.
 
         `sandbox` and `network` are those of the `EpisodeConfig` to come: what cannot be run so is refused here.
 
@@ -83,7 +83,8 @@ class Plan:
         for choice in source.choices:
             if isinstance(choice, Task):
                 check(choice, sandbox, network)
-        return cls(policy, source.choices, **{**fields, "level": source.level})
+        fields["level"] = source.level
+        return cls(policy, source.choices, **fields)
 
     def __len__(self) -> int:
         """How many attempts it comes to."""

@@ -37,7 +37,7 @@ class Query:
             UnknownName: There is no such key, domain or skill.
             TaskError: The level is no number.
         """
-        words = dict(word.partition("=")[::2] for word in text.split())
+        words = {key: value for key, _, value in (word.partition("=") for word in text.split())}
         for key in words.keys() - set(KEYS):
             raise UnknownName("key of a query", key, KEYS)
         level = words.get("level")

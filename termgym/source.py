@@ -1,4 +1,4 @@
-"""Where an environment's tasks come from: a family's name, a query for some, a task, a folder, others' tasks, a list."""
+"""Where an environment's tasks come from: a family's name, a query, a task, a folder, tasks of others, or a list."""
 
 import importlib
 import os
