@@ -10,22 +10,16 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from termgym.errors import UnknownName
 from termgym.family import Family, families
+from termgym.proof import reason
 from termgym.source import TaskSource, missing
 from termgym.sources import is_spec, open_source
-from termgym.task import DOMAINS, Task
+from termgym.task import Task
 
 
-def listed(domain: str | None = None) -> list[Family]:
-    """All families, or those of one domain.
-
-    Raises:
-        UnknownName: There is no such domain.
-    """
-    if domain is not None and domain not in DOMAINS:
-        raise UnknownName("domain", domain, DOMAINS)
-    return [family for family in families().values() if domain in (None, family.domain)]
+def unproven() -> dict[str, str]:
+    """Name -> why its gates have to be tried, of the families that are not listed."""
+    return {name: why for name, family in families().items() if (why := reason(family))}
 
 
 def find_task(name: str, seed: int, level: int | None) -> Task:
@@ -49,6 +43,7 @@ def family_dict(family: Family) -> dict[str, Any]:
         "name": family.name,
         "domain": family.domain,
         "skills": list(family.skills),
+        "deeper": {str(level): list(skills) for level, skills in family.deeper.items()},
         "levels": family.levels,
         "summary": family.summary,
         "requires": list(family.requires),
@@ -63,7 +58,7 @@ def family_table(shown: list[Family]) -> Table:
     table.add_column(no_wrap=True, style="cyan")
     table.add_column()
     for family in shown:
-        skills = f"{family.domain}, {family.levels} levels: {', '.join(family.skills)}"
+        skills = f"{family.domain}, {family.levels} levels: {', '.join(family.skills_at(family.levels))}"
         gone = missing(family.requires)
         lacking = f"\n[red]not on this host: {', '.join(gone)}[/]" if gone else ""
         table.add_row(family.name, f"{escape(family.summary)}\n[dim]{escape(skills)}[/]{lacking}")

@@ -7,7 +7,7 @@ from typing import Any
 
 from termgym.needs import check
 from termgym.policy import Policy, PolicyMaker, find_policy
-from termgym.source import Choice, TaskSource, Wanted
+from termgym.source import TRAIN, Choice, TaskSource, Wanted
 from termgym.sources import Shelf
 from termgym.task import Limits, Task
 
@@ -57,9 +57,10 @@ class Plan:
     attempts: int = 1
     """At each task."""
     seed: int = 0
-    """The first of the families' seeds, and the policy's."""
+    """The first of the families' seeds, counted from the first of their split, and the policy's."""
     options: Mapping[str, Any] = field(default_factory=dict[str, Any])
     limits: Limits | None = None
+    seeds: range = TRAIN.seeds
 
     @classmethod
     def of(
@@ -83,7 +84,7 @@ class Plan:
         for choice in source.choices:
             if isinstance(choice, Task):
                 check(choice, sandbox, network)
-        fields["level"] = source.level
+        fields |= {"level": source.level, "seeds": source.seeds}
         return cls(policy, source.choices, **fields)
 
     def __len__(self) -> int:
@@ -109,4 +110,4 @@ class Plan:
                 yield from choice
                 continue
             for number in range(self.episodes):
-                yield choice.task(self.seed + number, self.level or 1 + number % choice.levels)
+                yield choice.task(self.seeds[self.seed + number], self.level or 1 + number % choice.levels)

@@ -1,13 +1,15 @@
-"""A query: families by what they are about, as `domain=security skills=checksums,permissions level=3`."""
+"""A query: families by what they are about, as `domain=security skills=checksums,permissions level=3 split=test`."""
 
 from dataclasses import dataclass
 
 from termgym import skill
 from termgym.errors import TaskError, UnknownName
-from termgym.family import Family, families
+from termgym.family import Family
+from termgym.proof import proven
+from termgym.split import Split, find_split, of_split
 from termgym.task import DOMAINS
 
-KEYS = ("domain", "skills", "level")
+KEYS = ("domain", "skills", "level", "split")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +25,8 @@ class Query:
     skills: tuple[str, ...] = ()
     """All of these, by names of `skill.SKILLS`, composed in the tasks of the level wanted or else of some level."""
     level: int | None = None
+    split: Split | None = None
+    """Of its families, and of its seeds."""
 
     def __post_init__(self) -> None:
         if self.domain is not None and self.domain not in DOMAINS:
@@ -34,7 +38,7 @@ class Query:
         """Read KEY=VALUE words, apart by spaces; several skills are apart by commas.
 
         Raises:
-            UnknownName: There is no such key, domain or skill.
+            UnknownName: There is no such key, domain, skill or split.
             TaskError: The level is no number.
         """
         words = {key: value for key, _, value in (word.partition("=") for word in text.split())}
@@ -44,7 +48,8 @@ class Query:
         if level is not None and not level.isdecimal():
             raise TaskError(f"{text!r}: level is {level!r}; expected a number from 1")
         skills = tuple(filter(None, words.get("skills", "").split(",")))
-        return cls(words.get("domain"), skills, None if level is None else int(level))
+        split = find_split(words["split"]) if "split" in words else None
+        return cls(words.get("domain"), skills, None if level is None else int(level), split)
 
     def matches(self, family: Family) -> bool:
         """Whether the family has such tasks."""
@@ -53,8 +58,9 @@ class Query:
         return in_domain and 1 <= level <= family.levels and set(self.skills) <= set(family.skills_at(level))
 
     def families(self) -> list[Family]:
-        """All families that match, in the order of their names."""
-        return [family for family in families().values() if self.matches(family)]
+        """All proven families that match, in the order of their names."""
+        found = [family for family in proven().values() if self.matches(family)]
+        return of_split(self.split, found) if self.split else found
 
 
 def is_query(text: str) -> bool:

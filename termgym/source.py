@@ -8,14 +8,16 @@ from pathlib import Path
 import numpy as np
 
 from termgym.errors import TaskError, UnknownName
-from termgym.family import Family, families, find_family
+from termgym.family import Family, find_family
+from termgym.proof import proven
 from termgym.query import Query, is_query
 from termgym.sources import Shelf, is_spec, open_source
+from termgym.split import SPLITS, of_split
 from termgym.task import Task
 
 Wanted = str | Path | Task | Family
 HOST_PATH = ("/usr/bin", "/usr/sbin", "/bin", "/sbin")
-MAX_SEED = 2**31
+TRAIN = SPLITS["train"]
 AT_ONCE = 200
 """Of so many tasks of a source each is read at once, so that one that cannot be used is told at once."""
 Choice = Task | Family | Shelf
@@ -27,11 +29,11 @@ class TaskSource:
     def __init__(
         self, wanted: Wanted | Sequence[Wanted] | None = None, level: int | None = None, seed: int | None = None
     ) -> None:
-        """`wanted` None is every family that this host has the programs for.
+        """`wanted` None is every family of the training split that this host has the programs for.
 
-        `level` and `seed` fix what a family makes; None draws them. A string is the name of a family, a query for some
-        (`termgym.query`), `module:name` of a family in somebody's module, the path of a task folder, or `format:path`
-        (`termgym.sources`).
+        Seeds are drawn from those of the split that a query names, else from those for training; `level` and `seed`
+        fix what a family makes. A string is the name of a family, a query for some (`termgym.query`), `module:name` of
+        a family in somebody's module, the path of a task folder, or `format:path` (`termgym.sources`).
 
         Raises:
             UnknownName: There is no such family, domain or skill.
@@ -39,10 +41,11 @@ class TaskSource:
                 named family requires.
         """
         if wanted is None:
-            self.choices: list[Choice] = [f for f in families().values() if not missing(f.requires)]
+            self.choices: list[Choice] = [f for f in of_split(TRAIN, proven().values()) if not missing(f.requires)]
+            self.seeds = TRAIN.seeds
         else:
             listed = [wanted] if isinstance(wanted, str | Path | Task | Family) else wanted
-            level = _level(listed, level)
+            level, self.seeds = _level(listed, level), _seeds(listed)
             self.choices = [choice for one in listed for choice in _resolve(one)]
         if not self.choices:
             raise TaskError("there are no tasks to draw from: the list of tasks is empty")
@@ -59,7 +62,7 @@ class TaskSource:
             task = choice[int(np_random.integers(len(choice)))]
             _check(task, None)
             return task
-        drawn = int(np_random.integers(MAX_SEED))
+        drawn = int(np_random.integers(self.seeds.start, self.seeds.stop))
         level = int(np_random.integers(1, choice.levels + 1)) if self.level is None else self.level
         return choice.task(drawn if self._seed is None else self._seed, level)
 
@@ -75,6 +78,14 @@ def _level(listed: Sequence[Wanted], level: int | None) -> int | None:
     if level is None and len(asked) > 1:
         raise TaskError(f"the queries ask for the levels {', '.join(map(str, sorted(filter(None, asked))))}; give one")
     return next(iter(asked)) if level is None and asked else level
+
+
+def _seeds(listed: Sequence[Wanted]) -> range:
+    """The seeds of the split that queries ask for, else those for training."""
+    asked = {query.split.name for query in map(_query, listed) if query and query.split}
+    if len(asked) > 1:
+        raise TaskError(f"the queries ask for the splits {', '.join(sorted(asked))}; give one")
+    return SPLITS[next(iter(asked), TRAIN.name)].seeds
 
 
 def _query(wanted: Wanted) -> Query | None:

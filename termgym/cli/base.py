@@ -51,7 +51,9 @@ app = typer.Typer(
 )
 
 
-Name = Annotated[str, typer.Argument(help="A family's name, a task folder, or FORMAT:PATH.", show_default=False)]
+Name = Annotated[
+    str, typer.Argument(help="A family's name, a query, a task folder, or FORMAT:PATH.", show_default=False)
+]
 Seed = Annotated[int, typer.Option(help="Seed of the task.")]
 Level = Annotated[int | None, typer.Option(help="Difficulty, from 1.", show_default="1")]
 Concurrency = Annotated[int, typer.Option(min=1, help="Episodes at a time.")]

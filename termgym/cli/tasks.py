@@ -1,7 +1,6 @@
-"""Commands about tasks: list, show, play, validate, export."""
+"""Commands about tasks: list, show, play, attach, validate."""
 
 import asyncio
-import re
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -12,19 +11,27 @@ from termgym.cli import base
 from termgym.cli.base import Concurrency, Json, Level, Name, Seed
 
 
-@base.app.command("list", epilog="Example: termgym list --domain debugging")
+@base.app.command("list", epilog="Example: termgym list --domain security --skills checksums,permissions --level 3")
 def list_families(
     domain: Annotated[str | None, typer.Option(help="Only those of this domain.", show_default=False)] = None,
+    skills: Annotated[str | None, typer.Option(help="Only those that compose these.", show_default=False)] = None,
+    level: Annotated[int | None, typer.Option(min=1, help="At this level.", show_default="any")] = None,
+    split: Annotated[str | None, typer.Option(help="Only those of this split.", show_default=False)] = None,
     as_json: Json = False,
 ) -> None:
-    """List the task families."""
+    """List the task families that have passed their gates."""
     from termgym import catalog
+    from termgym.query import Query
+    from termgym.split import find_split
 
-    shown = catalog.listed(domain)
+    wanted = tuple(filter(None, (skills or "").split(",")))
+    shown = Query(domain, wanted, level, find_split(split) if split else None).families()
     if as_json:
         base.print_json([catalog.family_dict(family) for family in shown])
     else:
         base.console().print(catalog.family_table(shown))
+    for name, why in catalog.unproven().items():
+        typer.echo(f"termgym: {name} is not listed: {why}; try: termgym validate {name}", err=True)
 
 
 @base.app.command(epilog="Example: termgym show files/rename-by-date --seed 3 --level 2")
@@ -93,26 +100,38 @@ def attach(
 
 @base.app.command(epilog="Example: termgym validate harbor:tasks files/rename-by-date --n 6")
 def validate(
-    specs: Annotated[list[str], typer.Argument(help="Families, task folders, FORMAT:PATH.", show_default=False)],
-    n: Annotated[int, typer.Option("--n", min=1, help="Tasks of each family, of its levels in turn.")] = 3,
+    specs: Annotated[
+        list[str] | None, typer.Argument(help="Families, queries, task folders, FORMAT:PATH.", show_default=False)
+    ] = None,
+    every: Annotated[bool, typer.Option("--all", help="Every family that there is.")] = False,
+    n: Annotated[int, typer.Option("--n", min=1, help="Tasks of each family, of its levels in turn.")] = 5,
     seed: Seed = 0,
     level: Annotated[int | None, typer.Option(help="Difficulty, from 1.", show_default="each in turn")] = None,
     concurrency: Concurrency = base.AT_A_TIME // 2,
     sandbox: Annotated[str, typer.Option(help="The kind of sandbox.")] = "namespace",
+    record: Annotated[
+        Path | None, typer.Option(help="Write the proofs of families, and a page of them here.", show_default=False)
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Try the gates on tasks: the oracle scores 1, idle and wrong solutions less, and all of it without a network.
+    """Try the gates on tasks: the oracle scores 1; idle, wrong solutions and tampering less; all without a network.
+
+    A family whose gates were not recorded as passed is not listed, nor drawn from.
 
     Exit status 1 if a gate fails.
     """
     from rich.console import Console
     from rich.progress import Progress
 
-    from termgym import aio
+    from termgym import aio, proof
+    from termgym.candidate import candidates
+    from termgym.family import family_names
     from termgym.launcher_client import close_launcher
-    from termgym.validate import Validation, candidates, table, validations
+    from termgym.validate import Validation, proofs_of, table, validations
 
-    wanted, found = candidates(specs, n, seed, level), list[Validation]()
+    wanted, found = candidates([*(specs or ()), *(family_names() if every else ())], n, seed, level), list[Validation]()
+    if not wanted:
+        base.stop(base.WRONG_USAGE, "nothing to validate: name families, queries or task folders, or say --all")
 
     async def gather() -> None:
         try:
@@ -128,30 +147,13 @@ def validate(
         with asyncio.Runner(loop_factory=aio.Loop) as runner:
             runner.run(gather())
     found.sort(key=lambda one: one.task)
+    if record:
+        proof.record(proofs_of(found))
+        record.parent.mkdir(parents=True, exist_ok=True)
+        record.write_text(proof.page(), encoding="utf-8")
     if as_json:
         base.print_json([one.to_dict() for one in found])
     else:
         base.console().print(table(found))
     if not all(one.passed for one in found):
         raise typer.Exit(base.FAILED)
-
-
-@base.app.command(epilog="Example: termgym export files/rename-by-date --n 20 --out tasks")
-def export(
-    specs: Annotated[list[str], typer.Argument(help="Families, task folders, FORMAT:PATH.", show_default=False)],
-    out: Annotated[Path, typer.Option(help="Folder for the task folders.", show_default=False)],
-    n: Annotated[int, typer.Option("--n", min=1, help="Tasks of each family, each of its own seed.")] = 1,
-    seed: Seed = 0,
-    level: Annotated[int | None, typer.Option(help="Difficulty, from 1.", show_default="each in turn")] = None,
-) -> None:
-    """Write tasks as Harbor task folders, which Harbor can build, solve and verify."""
-    from termgym.validate import candidates
-
-    for candidate in candidates(specs, n, seed, level):
-        task = candidate.load()
-        typer.echo(task.save(out / folder_name(task.id)))
-
-
-def folder_name(identity: str) -> str:
-    """A task's id as the name of a folder, and of all that Harbor calls after it."""
-    return re.sub(r"[^A-Za-z0-9_]+", "-", identity).strip("-")

@@ -20,6 +20,7 @@ task.toml up to its formatting. Where `Task.config` contradicts the task's other
 """
 
 import os
+import re
 import stat
 import tempfile
 import tomllib
@@ -228,18 +229,36 @@ def _checks(config: dict[str, Any], tests: dict[str, File]) -> tuple[Check, ...]
     return tuple(checks)
 
 
-def _write(task: Task, folder: Path) -> None:
-    toml = tomli_w.dumps(document(task, folder.name))
+def folder_name(identity: str) -> str:
+    """A task's id as the name of a folder, and of all that Harbor calls after it."""
+    return re.sub(r"[^A-Za-z0-9_]+", "-", identity).strip("-")
+
+
+def to_files(task: Task, name: str) -> dict[str, File]:
+    """Path below a task folder called `name` -> file, for all that it holds: what `of_files` reads.
+
+    Raises:
+        TaskError: The task has files that have no place in a folder.
+    """
     files, ours = layout(task)
     if "task.toml" in files:
         raise TaskError("extra: 'task.toml' is written from the other fields; expected another path")
+    toml = tomli_w.dumps(document(task, name))
+    found = {path: replace(file, mode=disk_mode(file.mode, ours)) for path, file in files.items()}
+    try:
+        return {**found, "task.toml": File.of(toml)}
+    except UnicodeEncodeError as error:
+        raise TaskError(f"cannot be written: {error}") from error
+
+
+def _write(task: Task, folder: Path) -> None:
+    files = to_files(task, folder.name)
     folder.mkdir()
     try:
         for path, file in files.items():
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             (folder / path).write_bytes(file.content)
-            (folder / path).chmod(disk_mode(file.mode, ours))
-        (folder / "task.toml").write_bytes(toml.encode())
+            (folder / path).chmod(file.mode)
     except (OSError, UnicodeEncodeError) as error:
         raise TaskError(f"cannot be written: {error}") from error
 
