@@ -13,7 +13,7 @@ from termgym.interface import Interface, TextInterface
 from termgym.setting import Setting
 from termgym.slot import Slot
 from termgym.snapshot import Carried, Snapshot
-from termgym.source import TaskSource, Wanted
+from termgym.source import Wanted
 from termgym.verifier import Verdict
 
 Obs = TypeVar("Obs")
@@ -38,7 +38,7 @@ class EpisodeEnv(gym.Env[Obs, Act], Generic[Obs, Act]):
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Obs, dict[str, Any]]:
         """Begin an episode; `options={"task": ...}` says which task, for this one."""
         super().reset(seed=seed, options=options)
-        source = TaskSource(options["task"]) if options and "task" in options else self._slot.setting.source
+        source = sampler(options["task"]) if options and "task" in options else self._slot.setting.source
         self._drop()
         self._loop = aio.loop()  # this thread's, also where another takes the steps
         result = aio.run(self._slot.reset(source.draw(self.np_random)), self._loop)
@@ -151,7 +151,7 @@ class TerminalEnv(EpisodeEnv[str, str]):
     """
 
     def __init__(
-        self, task: Wanted | Sequence[Wanted] | None = None, *, render_mode: str | None = None, **options: Any
+        self, task: Sampler | Wanted | Sequence[Wanted] | None = None, *, render_mode: str | None = None, **options: Any
     ) -> None:
         """`render_mode` is "ansi", "rgb_array", "human" or None; `task` and the other options are `Setting.of`'s."""
         super().__init__(Setting.of(task, **options), TextInterface(), render_mode)

@@ -10,7 +10,7 @@ from termgym.episode import outcome_of
 from termgym.errors import SandboxError, SandboxUnavailable, VerifierError
 from termgym.slot import Info, Slot
 from termgym.snapshot import Snapshot
-from termgym.source import TaskSource
+from termgym.source import Sampler, sampler
 from termgym.task import Task
 
 Obs = TypeVar("Obs")
@@ -42,7 +42,7 @@ class Seat(Generic[Obs, Act]):
     again, up to `retries` times.
     """
 
-    def __init__(self, slot: Slot[Obs, Act], source: TaskSource, mode: AutoresetMode, retries: int) -> None:
+    def __init__(self, slot: Slot[Obs, Act], source: Sampler, mode: AutoresetMode, retries: int) -> None:
         """Nothing is started before `reset`."""
         self.slot, self._source, self._mode, self._retries = slot, source, mode, retries
         self._random = seeding.np_random()[0]
@@ -63,7 +63,7 @@ class Seat(Generic[Obs, Act]):
             self._random = seeding.np_random(seed)[0]
         if seed is not None or (options and "task" in options):
             self._again, self._tries = None, 0
-        source = TaskSource(options["task"]) if options and "task" in options else self._source
+        source = sampler(options["task"]) if options and "task" in options else self._source
         return await self._begin(self._again or source.draw(self._random))
 
     async def step(self, action: Act) -> Result[Obs]:

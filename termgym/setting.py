@@ -8,7 +8,7 @@ from termgym.episode import EpisodeConfig
 from termgym.errors import UnknownName
 from termgym.needs import NETWORKS, check
 from termgym.sandbox import sandbox_kinds
-from termgym.source import TaskSource, Wanted
+from termgym.source import Sampler, Wanted, sampler
 from termgym.task import Limits, Task
 from termgym.terminal import COLS, ROWS
 from termgym.terminal import KINDS as TERMINALS
@@ -21,7 +21,7 @@ LIMITS = ("turns", "wall_s", "command_s", "tokens", "verifier_s")
 class Setting:
     """The options of an environment, read and checked; many environments may share one."""
 
-    source: TaskSource
+    source: Sampler
     config: EpisodeConfig
     reward: str
     limits: dict[str, float]
@@ -29,7 +29,7 @@ class Setting:
     @classmethod
     def of(
         cls,
-        task: Wanted | Sequence[Wanted] | None = None,
+        task: Sampler | Wanted | Sequence[Wanted] | None = None,
         *,
         level: int | None = None,
         seed: int | None = None,
@@ -46,7 +46,8 @@ class Setting:
         """Read the options.
 
         Args:
-            task: A family's name, a task folder, a `Task`, or a list of these to draw from; None is every family.
+            task: A family's name, a query, a task folder, a `Task`, or a list of these to draw from; a `Curriculum` or
+                another `Sampler`; None is every family for training.
             level: The families' difficulty, from 1; None draws one.
             seed: The families' seed, for the same task in every episode; None draws one, from `reset`'s seed.
             sandbox: The kind of sandbox: "namespace", or "docker".
@@ -74,7 +75,7 @@ class Setting:
             if name not in known:
                 raise UnknownName(kind, str(name), known)
         config = EpisodeConfig(sandbox, terminal, rows, cols, wait, confirm, network)
-        source = TaskSource(task, level, seed)
+        source = sampler(task, level, seed)
         for choice in source.choices:
             if isinstance(choice, Task):
                 check(choice, sandbox, network)

@@ -4,6 +4,7 @@ import importlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -23,8 +24,38 @@ AT_ONCE = 200
 Choice = Task | Family | Shelf
 
 
+@runtime_checkable
+class Sampler(Protocol):
+    """What an environment draws its tasks from."""
+
+    @property
+    def choices(self) -> Sequence[Choice]:
+        """What there is to draw from."""
+        ...
+
+    def draw(self, np_random: np.random.Generator) -> Task:
+        """The next task, as `np_random` decides."""
+        ...
+
+
+def sampler(
+    wanted: "Sampler | Wanted | Sequence[Wanted] | None", level: int | None = None, seed: int | None = None
+) -> Sampler:
+    """What is wanted as a sampler: itself if it is one.
+
+    Raises:
+        UnknownName: There is no such family.
+        TaskError: A task cannot be used, or a level or a seed is given beside a sampler, which has its own.
+    """
+    if not isinstance(wanted, Sampler):
+        return TaskSource(wanted, level, seed)
+    if level is not None or seed is not None:
+        raise TaskError(f"level and seed are for {type(wanted).__name__} to draw; leave them out")
+    return wanted
+
+
 class TaskSource:
-    """Draws tasks, as `np_random` decides."""
+    """Draws tasks, all alike."""
 
     def __init__(
         self, wanted: Wanted | Sequence[Wanted] | None = None, level: int | None = None, seed: int | None = None

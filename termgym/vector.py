@@ -26,7 +26,7 @@ from termgym.seat import Result, Seat
 from termgym.setting import Setting
 from termgym.slot import Slot
 from termgym.snapshot import Snapshot
-from termgym.source import TaskSource, Wanted
+from termgym.source import Sampler, Wanted, sampler
 
 Obs = TypeVar("Obs")
 Act = TypeVar("Act")
@@ -46,7 +46,7 @@ class EpisodeVectorEnv(VectorEnv[Any, Any, Any], Generic[Obs, Act]):
         setting: Setting,
         interface: Interface[Obs, Act],
         *,
-        tasks: Sequence[Wanted | Sequence[Wanted]] | None = None,
+        tasks: Sequence[Sampler | Wanted | Sequence[Wanted]] | None = None,
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
         batch_size: int | None = None,
         pool_size: int | None = None,
@@ -65,7 +65,7 @@ class EpisodeVectorEnv(VectorEnv[Any, Any, Any], Generic[Obs, Act]):
         self.single_observation_space, self.single_action_space = interface.observation_space, interface.action_space
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
-        sources = [TaskSource(one) for one in tasks] if tasks else [setting.source] * num_envs
+        sources = [sampler(one) for one in tasks] if tasks else [setting.source] * num_envs
         size = pool_size if pool_size is not None else min(64, max(4, num_envs // 4))
         self._pool = SandboxPool(size)
         self._seats = [Seat(Slot(setting, interface, self._pool), source, mode, retries) for source in sources]
@@ -229,7 +229,7 @@ class TerminalVectorEnv(EpisodeVectorEnv[str, str]):
         num_envs: int = 1,
         task: Wanted | Sequence[Wanted] | None = None,
         *,
-        tasks: Sequence[Wanted | Sequence[Wanted]] | None = None,
+        tasks: Sequence[Sampler | Wanted | Sequence[Wanted]] | None = None,
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
         batch_size: int | None = None,
         pool_size: int | None = None,
@@ -271,7 +271,7 @@ class TerminalGridVectorEnv(EpisodeVectorEnv[Grid, int]):
         num_envs: int = 1,
         task: Wanted | Sequence[Wanted] | None = None,
         *,
-        tasks: Sequence[Wanted | Sequence[Wanted]] | None = None,
+        tasks: Sequence[Sampler | Wanted | Sequence[Wanted]] | None = None,
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
         batch_size: int | None = None,
         pool_size: int | None = None,

@@ -1,4 +1,4 @@
-"""Commands that run many episodes, or look whether any can run: eval, replay, demo, doctor."""
+"""Commands that run many episodes, or look whether any can run: eval, calibrate, replay, demo, doctor."""
 
 import asyncio
 import json
@@ -107,6 +107,23 @@ def _report(run: "Evaluation", as_json: bool) -> None:
         typer.echo(f"termgym: {surprise}", err=True)
     if len(run.surprises) > 10:
         typer.echo(f"termgym: and {len(run.surprises) - 10} more; see {run.episodes}", err=True)
+
+
+@base.app.command(epilog="Example: termgym calibrate runs/o --out calibration.json")
+def calibrate(
+    runs: Annotated[list[Path], typer.Argument(help="Folders of evaluations of one policy.", show_default=False)],
+    out: Annotated[
+        Path | None, typer.Option(help="Write the rates here, for a Curriculum.", show_default=False)
+    ] = None,
+) -> None:
+    """Show how often a policy solved the tasks of each family and level, by evaluations that were run."""
+    from termgym.calibration import Calibration
+
+    calibration = Calibration.read(runs)
+    base.console().print(calibration.table())
+    if out:
+        calibration.save(out)
+        typer.echo(f"Written to {out}")
 
 
 @base.app.command(epilog="Example: termgym replay runs/o --number 3")
