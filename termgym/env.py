@@ -13,7 +13,7 @@ from termgym.interface import Interface, TextInterface
 from termgym.setting import Setting
 from termgym.slot import Slot
 from termgym.snapshot import Carried, Snapshot
-from termgym.source import Wanted
+from termgym.source import Sampler, Wanted, sampler
 from termgym.verifier import Verdict
 
 Obs = TypeVar("Obs")
@@ -151,7 +151,11 @@ class TerminalEnv(EpisodeEnv[str, str]):
     """
 
     def __init__(
-        self, task: Sampler | Wanted | Sequence[Wanted] | None = None, *, render_mode: str | None = None, **options: Any
+        self,
+        task: Sampler | Wanted | Sequence[Wanted] | None = None,
+        *,
+        render_mode: str | None = None,
+        **options: Any,
     ) -> None:
         """`render_mode` is "ansi", "rgb_array", "human" or None; `task` and the other options are `Setting.of`'s."""
         super().__init__(Setting.of(task, **options), TextInterface(), render_mode)

@@ -49,7 +49,7 @@ class Family:
     skills: tuple[str, ...]
     """What it composes from level 1, by names of `skill.SKILLS`."""
     generate: Callable[[Random, int], Draft]
-    deeper: Mapping[int, tuple[str, ...]] = field(default_factory=dict[int, tuple[str, ...]])
+    deeper: Mapping[int, tuple[str, ...]] = field(default_factory=dict[int, tuple[str, ...]], hash=False)
     """Level -> the skills that it adds."""
     levels: int = 5
     """Difficulties 1 to this one; a level changes size, distractors, skills and turns needed, not only numbers."""
