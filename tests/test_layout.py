@@ -48,6 +48,7 @@ ORDER = (
     ("duplicates",),
     ("export", "gates"),
     ("validate",),
+    ("generate",),
     ("demo",),
     ("cli", "__main__"),
 )
@@ -57,7 +58,9 @@ HEAVY = {"torch", "ray", "docker", "vllm", "transformers"}
 
 def modules() -> list[tuple[str, Path]]:
     files = [path for folder in ("termgym", "envs", "policies") for path in (ROOT / folder).rglob("*.py")]
-    return [(path.relative_to(ROOT).parts[0 if path.parts[-2] in ("envs", "policies") else 1], path) for path in files]
+    parts = [path.relative_to(ROOT).parts for path in files]
+    ours = [part[0] if part[0] in ("envs", "policies") else part[1] for part in parts]
+    return list(zip(ours, files, strict=True))
 
 
 def imported(path: Path) -> set[str]:
