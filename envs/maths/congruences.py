@@ -88,8 +88,10 @@ class System:
 
 def generate(rng: Random, level: int) -> Draft:
     """Systems of which, from level 2, the second has no solution."""
-    systems = [_system(rng, level, name, hopeless=level > 1 and number == 1)
-               for number, name in enumerate(rng.sample([*ITEMS, *HOSTS], 3 + level))]  # fmt: skip
+    systems = [
+        _system(rng, level, name, hopeless=level > 1 and number == 1)
+        for number, name in enumerate(rng.sample([*ITEMS, *HOSTS], 3 + level))
+    ]
     folder = f"/app/{rng.choice(PLACES)}"
     given, out = (
         f"{folder}/{rng.choice(('systems', 'puzzles', 'input'))}.txt",
@@ -123,7 +125,7 @@ def generate(rng: Random, level: int) -> Draft:
         },
         files={given: File.of("\n".join(system.text() for system in systems))},
         limits=Limits(turns=30),
-    )  # fmt: skip
+    )
 
 
 def _fields(system: System, bound: int) -> list[str]:

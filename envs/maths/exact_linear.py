@@ -87,8 +87,14 @@ def generate(rng: Random, level: int) -> Draft:
         files[f"{folder}/{name}.{ext}"] = text
         lines.append(sep.join([name, *(found if level > 3 else found[:-1])]))
     form = FORM.format(ext=ext, modular=MODULAR if level > 4 else "")
-    told = OUT.format(out=out, sep=sep, ext=ext, none=NONE if level > 1 else "", many=MANY if level > 2 else "",
-                      determinant=(DETERMINANT if level > 3 else "") + (MODULO if level > 4 else ""))  # fmt: skip
+    told = OUT.format(
+        out=out,
+        sep=sep,
+        ext=ext,
+        none=NONE if level > 1 else "",
+        many=MANY if level > 2 else "",
+        determinant=(DETERMINANT if level > 3 else "") + (MODULO if level > 4 else ""),
+    )
     program = PROGRAM.format(sep=sep, cut=len(ext) + 1, determinant=level > 3)
     return Draft(
         instruction=rng.choice(ASKS).format(folder=folder, ext=ext, form=form, out=told),

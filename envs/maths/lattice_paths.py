@@ -37,8 +37,13 @@ QUESTIONS = {
         " the first at the left, the start at the top left of the first and the end at the bottom right of the last."
     ),
 }
-SHAPE = {1: ("blocked", "all"), 2: ("blocked", "all", "stations"), 3: ("blocked", "all", "stations", "turns"),
-         4: ("blocked", "all", "stations", "turns", "without"), 5: tuple(QUESTIONS)}  # fmt: skip
+SHAPE = {
+    1: ("blocked", "all"),
+    2: ("blocked", "all", "stations"),
+    3: ("blocked", "all", "stations", "turns"),
+    4: ("blocked", "all", "stations", "turns", "without"),
+    5: tuple(QUESTIONS),
+}
 PROGRAM = """\
 rows = open({given!r}).read().split()
 moves = [(1, 0), (0, 1)]{diagonal}
@@ -128,8 +133,15 @@ def generate(rng: Random, level: int) -> Draft:
     folder, file = f"/app/{rng.choice(PLACES)}", f"{rng.choice(('floor', 'map', 'grid'))}.txt"
     out, sep = f"/app/{rng.choice(SERVICES)}.txt", rng.choice(("=", ":", ","))
     wanted = _wanted(floor, modulus, copies)
-    program = PROGRAM.format(given=f"{folder}/{file}", wall=wall, names=names, sep=sep, modulus=modulus, copies=copies,
-                             diagonal=" + [(1, 1)]" if level > 2 else "")  # fmt: skip
+    program = PROGRAM.format(
+        given=f"{folder}/{file}",
+        wall=wall,
+        names=names,
+        sep=sep,
+        modulus=modulus,
+        copies=copies,
+        diagonal=" + [(1, 1)]" if level > 2 else "",
+    )
     other = (" + [(1, 1)]", "") if level > 2 else ("(0, 1)]\n", "(0, 1), (1, 1)]\n")
     questions = "\n".join(f"- {QUESTIONS[name].format(modulus=modulus, copies=copies)}" for name in names)
     moved = MOVES.format(wall=wall, diagonal=", or one to the right and one down at once" if level > 2 else "")
@@ -141,11 +153,11 @@ def generate(rng: Random, level: int) -> Draft:
         wrong={
             "blocked-ignored": _oracle(program.replace("not in wall", 'not in "~"'), folder, file, out),
             "other-moves": _oracle(program.replace(*other), folder, file, out),
-            "guessed": (f"for q in {' '.join(names)}; do echo \"$q{sep}0\"; done > {out}\n",),
+            "guessed": (f'for q in {" ".join(names)}; do echo "$q{sep}0"; done > {out}\n',),
         },
         files={f"{folder}/{file}": File.of("\n".join([*floor.rows, ""]))},
         limits=Limits(turns=30),
-    )  # fmt: skip
+    )
 
 
 def _wanted(floor: Floor, modulus: int, copies: int) -> dict[str, int]:

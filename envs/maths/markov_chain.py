@@ -108,7 +108,7 @@ def generate(rng: Random, level: int) -> Draft:
         },
         files={file: File.of("\n".join([*lines, ""]))},
         limits=Limits(turns=30),
-    )  # fmt: skip
+    )
 
 
 def _chain(rng: Random, inner: list[str], ends: list[str]) -> Chain:

@@ -172,15 +172,13 @@ def generate(rng: Random, level: int) -> Draft:
         del wrong["all-letters-alike"]
     told_out = OUT.format(out=out, shown=SHOWN.format(out=out) if level > 1 else "")
     return Draft(
-        instruction=rng.choice(ASKS).format(
-            given=given, form=FORM, rules=_rules(costs, level), out=told_out
-        ),
+        instruction=rng.choice(ASKS).format(given=given, form=FORM, rules=_rules(costs, level), out=told_out),
         checks=tuple(_checks(pairs, costs, out, told, level)),
         oracle=_oracle(program, given, out),
         wrong={name: _oracle(text, given, out) for name, text in wrong.items()},
         files={given: File.of("".join(f">{name}\n{s}\n{t}\n" for name, (s, t) in pairs.items()))},
         limits=Limits(turns=30),
-    )  # fmt: skip
+    )
 
 
 def _checks(pairs: Mapping[str, tuple[str, str]], costs: Costs, out: str, told: object, level: int) -> list[Check]:

@@ -105,8 +105,10 @@ class Rod:
         for k in range(1, count + 1):
             old = found[-1]
             padded = [old[0], *old, old[-1]]
-            new = [u + (self.beta if i >= self.change else self.alpha) * (padded[i] - 2 * u + padded[i + 2])
-                   for i, u in enumerate(old)]  # fmt: skip
+            new = [
+                u + (self.beta if i >= self.change else self.alpha) * (padded[i] - 2 * u + padded[i + 2])
+                for i, u in enumerate(old)
+            ]
             if self.on <= k <= self.off and self.at >= 0:
                 new[self.at] += self.heat
             new[0] = old[0] if self.left else new[0]
@@ -168,7 +170,8 @@ def generate(rng: Random, level: int) -> Draft:
             *([answer(out, "below", str(below), weight=2)] if limit else []),
         ),
         oracle=_oracle(program, folder, out),
-        wrong={name: _oracle(text, folder, out) for name, text in wrong.items()} | {
+        wrong={name: _oracle(text, folder, out) for name, text in wrong.items()}
+        | {
             "start-only": (
                 f"cd {folder}; for t in {' '.join(map(str, times))}; do echo t$t = $(sed -n {probe + 1}p start.txt);"
                 f" done > {out}\n",
@@ -180,7 +183,7 @@ def generate(rng: Random, level: int) -> Draft:
             f"{folder}/rod.conf": File.of(rod.conf(level, rng)),
         },
         limits=Limits(turns=30),
-    )  # fmt: skip
+    )
 
 
 def _rod(rng: Random, level: int, n: int) -> Rod:

@@ -124,7 +124,7 @@ def generate(rng: Random, level: int) -> Draft:
         wrong={name: _oracle(text, folder, ext, out) for name, text in wrong.items()},
         files=files,
         limits=Limits(turns=30),
-    )  # fmt: skip
+    )
 
 
 def _recording(rng: Random, level: int, name: str, number: int) -> Recording:

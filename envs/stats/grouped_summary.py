@@ -100,7 +100,8 @@ def generate(rng: Random, level: int) -> Draft:
     )
     header = sep.join((*keys, "n", "mean", "median", "max"))
     wrong = {
-        "missing-as-zero": program.replace("        continue\n    key", "        row[%r] = 0\n    key" % value),
+        "missing-as-zero": program.replace("        continue\n    key", f"        row[{value!r}] = 0\n    key"),
+        "outliers-kept": program.replace("if True:", "if False:"),
         "median-for-mean": program.replace(
             "numbers = [sum(v * w for v, w in rows) / total", "numbers = [quantile(x, 0.5)"
         ),
@@ -108,24 +109,31 @@ def generate(rng: Random, level: int) -> Draft:
         "first-rows": program.replace("if len(rows) <", "rows = rows[:3]\n    if len(rows) <"),
         "half": program.replace("sorted(groups)", "sorted(groups)[:-1]"),
     }
+    del wrong["missing-as-zero" if level > 2 else "outliers-kept"]
     return Draft(
         instruction=rng.choice(ASKS).format(
-            given=given, keys=" and ".join(keys), form=FORM.format(value=value, weight=WEIGHT if level > 4 else ""),
-            rules=rules, out=OUT.format(out=out, header=header, order=", then ".join(keys)),
+            given=given,
+            keys=" and ".join(keys),
+            form=FORM.format(value=value, weight=WEIGHT if level > 4 else ""),
+            rules=rules,
+            out=OUT.format(out=out, header=header, order=", then ".join(keys)),
         ),
         checks=report(out, "\n".join([header, *_lines(rows, level, least, sep)])),
         oracle=_oracle(program, given, out),
         wrong={name: _oracle(text, given, out) for name, text in wrong.items()},
         files={given: File.of(_csv(rng, rows, keys, value, level))},
         limits=Limits(turns=30),
-    )  # fmt: skip
+    )
 
 
 def _rows(rng: Random, level: int, keys: Sequence[str], words: Sequence[str]) -> list[Row]:
     """Every group has a gap and, from level 3, an outlier; from level 4 one group is too small."""
     first = rng.sample(TOWNS, 3 + level)
-    names = [(town, colour) for town in first[:4] for colour in rng.sample(COLOURS, 2)] if len(keys) > 1 else [(name,) for name in (
-        first if keys == ["town"] else rng.sample(COLOURS, 3 + level))]  # fmt: skip
+    names = (
+        [(town, colour) for town in first[:4] for colour in rng.sample(COLOURS, 2)]
+        if len(keys) > 1
+        else [(name,) for name in (first if keys == ["town"] else rng.sample(COLOURS, 3 + level))]
+    )
     rows: list[Row] = []
     for number, key in enumerate(names):
         middle = rng.uniform(20, 300)

@@ -107,8 +107,12 @@ def generate(rng: Random, level: int) -> Draft:
     rules += [DROP.format(x=x)] if level > 2 else []
     rules += [JOIN.format(z=z, other=other)] if level > 3 else []
     terms = " + ".join(f"b({name})" for name in [x, x2, *([z] if level > 3 else []), *([factor] if level > 1 else [])])
-    told = OUT.format(out=out, y=y, factor_names=f" or, of {factor}, by the word" if level > 1 else "",
-                      at=", ".join(f"{name} {value}" for name, value in at.items()))  # fmt: skip
+    told = OUT.format(
+        out=out,
+        y=y,
+        factor_names=f" or, of {factor}, by the word" if level > 1 else "",
+        at=", ".join(f"{name} {value}" for name, value in at.items()),
+    )
     wrong = {
         "no-intercept": program.replace("return [1.0]", "return [0.001]"),
         "one-column": program.replace(
@@ -121,7 +125,10 @@ def generate(rng: Random, level: int) -> Draft:
     found["true-share"] = (*_oracle(program, given, out), f"sed -i 's/^intercept.*/intercept = 0/' {out}\n")
     return Draft(
         instruction=rng.choice(ASKS).format(
-            given=given, y=y, rules="\n".join(rules) or NONE, out=told,
+            given=given,
+            y=y,
+            rules="\n".join(rules) or NONE,
+            out=told,
             model=MODEL.format(y=y, terms=terms, how=RIDGE.format(penalty=penalty) if penalty else LEAST),
         ),
         checks=tuple(_checks(out, wanted)),
@@ -129,7 +136,7 @@ def generate(rng: Random, level: int) -> Draft:
         wrong=found,
         files=_files(data, given, other, z),
         limits=Limits(turns=30),
-    )  # fmt: skip
+    )
 
 
 def _checks(out: str, wanted: Mapping[str, float]) -> list[Check]:
