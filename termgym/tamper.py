@@ -20,7 +20,7 @@ TESTS = 40
 """Files of the verifier that are planted."""
 LINES = 8
 """In one turn."""
-_ROOTED = re.compile(r"/(?:app|srv|etc|var|opt|home|root)/[\w./-]*[\w-]")
+_ROOTED = re.compile(r"(?<![\w.-])/(?:app|srv|etc|var|opt|home|root)/[\w./-]*[\w-]")
 _COMPANION = re.compile(r"-(wal|shm|journal)$")  # sqlite's own files beside a database
 _YES = "'#!/bin/sh' 'exit 0'"
 

@@ -61,11 +61,13 @@ for path in sys.argv[1:]:
     if "ip" in kinds:
         text = re.sub(edge + r"\\d+\\.\\d+\\.\\d+\\.\\d+" + far, ip, text, flags=re.A)
     if "card" in kinds:
-        text = re.sub(edge + r"(\\d{{16}}|\\d{{4}}( \\d{{4}}){{3}}|\\d{{4}}(-\\d{{4}}){{3}})" + far, card, text, flags=re.A)
+        digits = r"(\\d{{16}}|\\d{{4}}( \\d{{4}}){{3}}|\\d{{4}}(-\\d{{4}}){{3}})"
+        text = re.sub(edge + digits + far, card, text, flags=re.A)
     if "token" in kinds:
         text = re.sub(r'Bearer [^ "\\n]+', "Bearer " + {token!r}, text)
     if "key" in kinds:
-        text = re.sub(r"(-----BEGIN [^\\n]*KEY-----\\n)((?!-----)[^\\n]*\\n)*?(-----END [^\\n]*KEY-----)", r"\\1" + {key!r} + r"\\n\\3", text)
+        block = r"(-----BEGIN [^\\n]*KEY-----\\n)((?!-----)[^\\n]*\\n)*?(-----END [^\\n]*KEY-----)"
+        text = re.sub(block, r"\\1" + {key!r} + r"\\n\\3", text)
     open(path, "w", newline="").write(text)
 """
 KINDS = tuple(RULES)

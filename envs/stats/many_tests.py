@@ -28,8 +28,8 @@ SIGN = (
 )
 PERMUTATION = """\
 .groups: a permutation test. d is the mean of B minus the mean of A. Then {rounds} times: shuffle the list of all values
-(first in the order of the file, then as the last shuffle left it) by going i from the last index (counted from 0) down to
-1, taking j = x mod (i + 1) and exchanging numbers i and j; before each exchange x becomes (1103515245 x + 12345) mod
+(first in the order of the file, then as the last shuffle left it) by going i from the last index (counted from 0) down
+to 1, taking j = x mod (i + 1) and exchanging numbers i and j; before each exchange x becomes (1103515245 x + 12345) mod
 2147483648, and x is {seed} before the first of each file. The first as many as A has count as A, the rest as B. p is
 (1 + the times that the difference was at least as far from 0 as d, with 1e-9 to spare) / ({rounds} + 1)."""
 CORRECTIONS = {

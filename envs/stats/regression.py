@@ -51,8 +51,9 @@ def vector(row):
 a = [vector(row) for row in rows]
 y = [float(row[{y!r}]) for row in rows]
 k = len(names) + 1
-m = [[sum(r[i] * r[j] for r in a) + ({penalty} if i == j and i else 0) for j in range(k)] + [sum(r[i] * v for r, v in zip(a, y))]
-     for i in range(k)]
+m = [[sum(r[i] * r[j] for r in a) + ({penalty} if i == j and i else 0) for j in range(k)] for i in range(k)]
+for i in range(k):
+    m[i].append(sum(r[i] * v for r, v in zip(a, y)))
 for i in range(k):
     p = max(range(i, k), key=lambda r: abs(m[r][i]))
     m[i], m[p] = m[p], m[i]
