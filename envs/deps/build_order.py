@@ -77,7 +77,8 @@ for _ in needs:
     for n in needs:
         for m in list(reach[n]):
             reach[n] |= reach[m]
-cycles = {{" ".join(sorted(m for m in needs if m == n or (m in reach[n] and n in reach[m]))) for n in needs if n in reach[n]}}
+both = lambda n: sorted(m for m in needs if m == n or (m in reach[n] and n in reach[m]))
+cycles = {{" ".join(both(n)) for n in needs if n in reach[n]}}
 time = {{}}
 for n in order:
     time[n] = sec[n] + max([time[m] for m in needs[n]], default=0)

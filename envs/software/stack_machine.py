@@ -103,7 +103,7 @@ def run(code, stack, defined):
             if word == "swap":
                 stack += [b, a]
             else:
-                stack.append(a + b if word == "add" else a - b if word == "sub" else a * b if word == "mul" else int(a < b))
+                stack.append({{"add": a + b, "sub": a - b, "mul": a * b, "less": int(a < b)}}[word])
         elif word == "show":
             print(take())
         elif word == "dup":
