@@ -95,11 +95,11 @@ def _named(path: str, instruction: str) -> bool:
 
 
 def _leak(task: Task) -> Gate:
-    """Files that are to stay as they are may be expected under the name that they have."""
+    """Files that are to stay as they are may be expected under the name that they have, and examples are shown."""
     given = {path: file.content for path, file in task.files.items()} | {"the set-up script": task.setup.encode()}
     for name, expected in task.tests.items():
         content = expected.content.strip()
-        if not name.startswith("expected") or len(content) <= LEAK_BYTES:
+        if not name.startswith("expected") or "example" in name or len(content) <= LEAK_BYTES:
             continue
         for path, text in given.items():
             stays = text.strip() == content and PurePosixPath(path).name == PurePosixPath(name).name

@@ -60,8 +60,9 @@ async def validate(candidate: Candidate, sandbox: str = "namespace") -> Validati
     """
     try:
         task = candidate.load()
-    except TaskError as error:
-        return Validation(candidate.name, {"instruction": Gate(False, str(error))}, candidate=candidate)
+    except Exception as error:  # a family's generator is somebody's code, too
+        reason = str(error) if isinstance(error, TaskError) else f"the generator raises {error!r}"
+        return Validation(candidate.name, {"instruction": Gate(False, reason)}, candidate=candidate)
     record = Record()
     gates = await try_gates(candidate, task, EpisodeConfig(sandbox, network="none"), record)
     return Validation(task.id, gates, record.scores, record.seconds, candidate, len(task.checks))

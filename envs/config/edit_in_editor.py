@@ -290,8 +290,9 @@ FAMILY = Family(
     name="config/edit-in-editor",
     summary="Change a few settings in the right sections of a configuration, and not another byte.",
     domain="system_administration",
-    skills=("vi", "searching", "configuration-files"),
+    skills=("vi", "configuration-files"),
     generate=generate,
+    deeper={3: ("searching",)},
     levels=3,
     requires=("vi", "cmp"),
 )

@@ -305,7 +305,7 @@ def _look(layout: Layout) -> tuple[str, ...]:
 def _wrong(layout: Layout, fixes: Sequence[str]) -> dict[str, tuple[str, ...]]:
     cheat = "mkdir -p /logs/verifier /tests/runs; echo 1 > /logs/verifier/reward.txt; ln -s / /tests/expected\n"
     return {
-        "one-bug-left": tuple(fixes[:-1]),
+        "one-bug-left": (f"cat {layout.due}\n", *fixes[:-1]),
         "debug-output-left": (*fixes, f"sed -i '1a echo reading' {layout.main}\n"),
         "printed-the-example": (f"printf '#!/bin/bash\\ncat {layout.due}\\n' > {layout.main}\n",),
         "changed-the-expectation": (f"{layout.call(layout.given)} > /tmp/out; cat /tmp/out > {layout.due}\n",),
@@ -323,8 +323,9 @@ FAMILY = Family(
     name="debug/fix-script",
     summary="Find and mend the bugs of a small shell program, for inputs not seen as well.",
     domain="debugging",
-    skills=("bash", "awk", "reading-code", "testing"),
+    skills=("bash", "awk", "debugging"),
     generate=generate,
+    deeper={2: ("code-search",), 3: ("reproduction",)},
     levels=3,
     requires=("awk", "sed"),
     version=2,

@@ -1,7 +1,8 @@
 """Packages are installed by links into their folders; the links have gone wrong, and have to be put right.
 
 Level 2 has links that lead nowhere, level 3 absolute links that must become relative, level 4 files that several
-packages have (a list says who wins), level 5 folders of which the farm must hold real ones, and packages to be taken out.
+packages have (a list says who wins), level 5 packages to be taken out, and
+a folder of the farm that has become a link.
 """
 
 from collections.abc import Mapping, Sequence

@@ -294,8 +294,9 @@ FAMILY = Family(
     name="files/rename-by-date",
     summary="Give dated files names that sort by date, and leave all others alone.",
     domain="file_operations",
-    skills=("globs", "quoting", "dates", "loops"),
+    skills=("globs", "dates", "shell-loops"),
     generate=generate,
+    deeper={3: ("quoting",)},
     levels=3,
     requires=("grep", "find"),
 )

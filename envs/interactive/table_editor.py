@@ -1,6 +1,6 @@
 """A full-screen editor of a small table, to be driven by keys: change, add, delete and sort rows, then save.
 
-The editor is a curses program among the task's files; its keys are told on its own help screen and change with the seed.
+The editor is a curses program among the task's files; its own help screen tells its keys, which the seed decides.
 It writes a checksum under the table. Level 2 adds rows, level 3 deletes some, level 4 sorts, level 5 has two tables.
 """
 

@@ -325,8 +325,9 @@ FAMILY = Family(
     name="sql/query",
     summary="Answer a question over a SQLite database in a file of an exact form, with a view of it.",
     domain="data_querying",
-    skills=("sql", "joins", "window-functions", "null-handling", "sqlite3"),
+    skills=("sql", "aggregation"),
     generate=generate,
+    deeper={2: ("joins", "sql-views"), 3: ("window-functions", "subqueries")},
     levels=3,
     requires=("sqlite3",),
 )

@@ -303,8 +303,9 @@ FAMILY = Family(
     name="text/log-report",
     summary="Rank who made the most requests in rotated, partly broken logs, in a report of an exact form.",
     domain="data_processing",
-    skills=("awk", "sort", "pipelines", "gzip", "log-formats"),
+    skills=("awk", "sorting", "log-formats"),
     generate=generate,
+    deeper={2: ("compression",), 3: ("file-trees",)},
     levels=3,
     requires=("awk", "gzip"),
 )
