@@ -17,7 +17,7 @@ def open_files(path: Path, options: Mapping[str, str]) -> Shelf:
     Raises:
         TaskError: There are none, a file is none of these, or pyarrow is not installed.
     """
-    paths = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
+    paths = sorted(path.glob("*.parquet")) if path.is_dir() else [path] if path.is_file() else []
     groups = [(str(one), group, rows) for one in paths for group, rows in enumerate(_groups(one))]
     names = {f"{one}:{group}:{row}": (one, group, row) for one, group, rows in groups for row in range(rows)}
     if not names:

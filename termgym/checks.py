@@ -132,9 +132,8 @@ def cases(name: str, command: str, given: Iterable[Case], weight: float = 1.0, c
     It runs in a fork, where only inputs come; what is expected stays with the verifier, and is not there to be found.
     """
     listed = list(given)
-    run = [f"cd {quote(cwd)} || exit 1; export LC_ALL=C.UTF-8\n"]
-    for case in listed:
-        run.append(_RUN.format(data=_packed(case.stdin), command=f"{command} {case.args}"))
+    run = [_RUN.format(data=_packed(case.stdin), command=f"{command} {case.args}") for case in listed]
+    run.insert(0, f"cd {quote(cwd)} || exit 1; export LC_ALL=C.UTF-8\n")
     wanted = "".join(f"x{_packed(case.stdout)} {'!' if case.status is None else case.status}\n" for case in listed)
     return Check(name, _CASES.format(wanted=wanted), weight, "".join(run))
 

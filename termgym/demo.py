@@ -14,9 +14,10 @@ from rich.table import Table
 
 from termgym.errors import TaskError
 from termgym.evaluation import Evaluation
-from termgym.family import Family, families
+from termgym.family import Family
 from termgym.plan import Plan
 from termgym.progress import Progress
+from termgym.proof import proven
 from termgym.report import Scores
 from termgym.source import missing
 from termgym.task import Limits
@@ -27,7 +28,7 @@ RANDOM_TURNS = 8
 
 def demo(folder: Path, console: Console, *, episodes: int = 3, concurrency: int = 8) -> bool:
     """Run it all, with recordings in `folder`, and print the table; whether everything came out as it must."""
-    usable = [family for family in families().values() if not missing(family.requires)]
+    usable = _shown()
     if not usable:
         raise TaskError("this host lacks the programs of every family: see `termgym doctor`")
     plans = {policy: _plan(policy, usable, episodes) for policy in POLICIES}
@@ -41,6 +42,12 @@ def demo(folder: Path, console: Console, *, episodes: int = 3, concurrency: int 
     return not any(run.surprises for run in runs.values())
 
 
+def _shown() -> list[Family]:
+    """The first family of each domain that this host has the programs for."""
+    usable = [family for family in proven().values() if not missing(family.requires)]
+    return list({family.domain: family for family in reversed(usable)}.values())
+
+
 def _plan(policy: str, usable: Sequence[Family], episodes: int) -> Plan:
     limits = replace(Limits(), turns=RANDOM_TURNS) if policy == "random" else None
     return Plan(policy, usable, episodes=episodes, limits=limits)
@@ -49,7 +56,7 @@ def _plan(policy: str, usable: Sequence[Family], episodes: int) -> Plan:
 def _show(runs: dict[str, Evaluation], console: Console) -> None:
     console.print("\nSolved of all, and the mean share of the checks that passed\n")
     console.print(_table(runs))
-    for family in families().values():
+    for family in proven().values():
         if gone := missing(family.requires):
             console.print(f"[yellow]{family.name} was left out: this host has no {', '.join(gone)}[/]")
     console.print("\nMilliseconds, with so many at a time (oracle)\n")

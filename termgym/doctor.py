@@ -13,8 +13,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from termgym.errors import SandboxUnavailable, TermgymError
-from termgym.family import families
 from termgym.launcher_client import launcher
+from termgym.proof import proven
 from termgym.sandbox import SandboxSpec, close_shared, new_sandbox, sandbox_kinds
 from termgym.source import missing
 from termgym.terminal import Settled, Terminal
@@ -175,8 +175,8 @@ def _descriptors() -> Finding:
 
 
 def _programs() -> Iterator[Finding]:
-    lacking = {name: gone for name, family in families().items() if (gone := missing(family.requires))}
+    lacking = {name: gone for name, family in proven().items() if (gone := missing(family.requires))}
     for name, gone in lacking.items():
         yield Finding(f"family {name}", "note", f"left out: {', '.join(gone)} missing", f"Install {' '.join(gone)}.")
     if not lacking:
-        yield Finding("families", "ok", f"all {len(families())} have the programs that they require")
+        yield Finding("families", "ok", f"all {len(proven())} have the programs that they require")

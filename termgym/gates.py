@@ -70,8 +70,7 @@ async def try_gates(candidate: Candidate, task: Task, config: EpisodeConfig, rec
     gates |= await _oracle(task, config, record)
     gates["idle"] = await _below_one(task, "idle", config, record, "idle")
     gates |= await _wrong(candidate, task, config, record)
-    cheating = replace(task, oracle=tampering(task), solution={}, steps=())
-    gates["tamper"] = await _below_one(cheating, "oracle", config, record, "tamper")
+    gates["tamper"] = await _tamper(task, config, record)
     if candidate.of:
         gates |= _of_family(task, *candidate.of, record)
     return {name: gates[name] for name in GATES if name in gates}
@@ -168,6 +167,13 @@ async def _below_one(task: Task, policy: str, config: EpisodeConfig, record: Rec
         return Gate(False, _why(error))
     record.scores[name] = verdict.dense
     return Gate(verdict.dense < 1, "scores 1" if verdict.dense >= 1 else "")
+
+
+async def _tamper(task: Task, config: EpisodeConfig, record: Record) -> Gate:
+    if task.steps:
+        return Gate(None, "a task of several steps")
+    cheating = replace(task, oracle=tampering(task), solution={})
+    return await _below_one(cheating, "oracle", config, record, "tamper")
 
 
 async def _wrong(candidate: Candidate, task: Task, config: EpisodeConfig, record: Record) -> dict[str, Gate]:

@@ -146,8 +146,8 @@ TIMETABLE = Program(
     spec="""\
 Each line of the input is a trip, "TOWN HH:MM MINUTES": where to, when it leaves, and how long it takes. For each trip,
 in the order of departure (of equal ones, by town), it prints "HH:MM HH:MM TOWN", departure and arrival, with "+1"
-behind the arrival if that is on the next day. Then, for each town, sorted, "TOWN N M": how many trips go there, and the mean
-of their minutes, rounded down. Blank lines are skipped.
+behind the arrival if that is on the next day. Then, for each town, sorted, "TOWN N M": how many trips go there, and the
+mean of their minutes, rounded down. Blank lines are skipped.
 """,
     helpers="""\
 def minutes(clock):

@@ -166,6 +166,7 @@ def generate(rng: Random, level: int) -> Draft:
             "half-way": _keys(game, moves[: len(moves) // 2], save),
             "made-up": (f"printf 'win\\ntake all\\n' > {save}\n",),
         },
+        solve="\n".join([f"python3 {game} <<'END'", *moves, f"save {save}", "quit", "END", ""]),
         files={game: File.of(GAME.format(data=_packed(house)))},
         limits=Limits(turns=90 + 30 * level),
     )

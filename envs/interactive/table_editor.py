@@ -162,6 +162,7 @@ def generate(rng: Random, level: int) -> Draft:
     tables = [_table(rng, name, level) for name in rng.sample(ITEMS, 1 + (level > 4))]
     checks: list[Check] = []
     wishes: list[str] = []
+    done: dict[str, str] = {}
     oracle: list[str | Command] = [
         f"cd {folder} && ls && head -n 4 *\n",
         f"python3 {editor} {tables[0].name}.tab\n",
@@ -173,7 +174,7 @@ def generate(rng: Random, level: int) -> Draft:
     for number, table in enumerate(tables, 1):
         path = f"{folder}/{table.name}.tab"
         changes, after = _changes(rng, table, level, letters)
-        files[path] = table.text()
+        files[path], done[path] = table.text(), after.text()
         wishes += [f"In {path}:", *(f"- {change.wish}" for change in changes)]
         for kind, change in enumerate(changes, 1):
             script = PLAIN + JUDGE.format(path=path)
@@ -212,6 +213,7 @@ def generate(rng: Random, level: int) -> Draft:
             ),
             "emptied": (f": > {first}\n",),
         },
+        solve="".join(f"cat >{quote(path)} <<'END'\n{text}END\n" for path, text in done.items()),
         files={path: File.of(text) for path, text in files.items()},
         limits=Limits(turns=150),
     )
