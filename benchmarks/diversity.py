@@ -1,54 +1,61 @@
 """How varied the families are: over 1,000 seeds, what is distinct, and what is nearly the same as an earlier one.
 
-A family's solutions are its oracle's keystrokes. Vocabulary is the number of different words of the instructions and
-files. A near-duplicate has a Jaccard similarity of 0.8 or more with an earlier task, by words (`termgym.duplicates`):
-of the instruction alone, and of all that the agent reads.
-
-    python benchmarks/diversity.py            # a minute or two on two cores; writes results/diversity.json
+A family's solutions are its oracle's keystrokes. Words are the different ones of all instructions and files. Two texts
+are nearly the same if their sets of 5 words in a row have a Jaccard similarity of 0.8 or more (`termgym.duplicates`):
+asked of the instructions alone, which share a family's phrasings, and of all that the agent reads.
 """
 
-import json
 import multiprocessing
 import sys
 import time
-from pathlib import Path
+from typing import Any
+
+import report
 
 from termgym.duplicates import share, text_of, words
 from termgym.family import find_family
 from termgym.proof import proven
 
-SEEDS = 1000
-OUT = Path(__file__).parent / "results" / "diversity.json"
+SEEDS, QUICK = 1000, 100
+COLUMNS = ["instructions", "solutions", "words", "near instructions %", "near tasks %", "ms to generate"]
+NOTES = [
+    "Of so many seeds, levels in turn: different instructions, solutions and words; the share whose instruction, or"
+    " whose instruction and files, is nearly that of an earlier one; and the mean processor time to make a task.",
+]
 
 
-def measure(name: str) -> dict[str, object]:
-    """One family's figures."""
+def measure(job: tuple[str, int]) -> dict[str, Any]:
+    """One family's row."""
+    name, seeds = job
     family = find_family(name)
     begin = time.process_time()
-    tasks = [family.task(seed, 1 + seed % family.levels) for seed in range(SEEDS)]
+    tasks = [family.task(seed, 1 + seed % family.levels) for seed in range(seeds)]
     seconds = time.process_time() - begin
     texts = [text_of(task) for task in tasks]
     return {
-        "family": name,
+        "what": name,
         "instructions": len({task.instruction for task in tasks}),
         "solutions": len({"".join(command.keystrokes for command in task.oracle) for task in tasks}),
-        "vocabulary": len({word for text in texts for word in words(text)}),
-        "near_instructions": share(task.instruction for task in tasks),
-        "near_tasks": share(texts),
-        "generate_ms": 1000 * seconds / SEEDS,
+        "words": len({word for text in texts for word in words(text)}),
+        "near instructions %": 100 * share(task.instruction for task in tasks),
+        "near tasks %": 100 * share(texts),
+        "ms to generate": 1000 * seconds / seeds,
     }
 
 
-def main() -> None:
+def main() -> int:
     """Measure all families."""
-    names = sorted(proven())
+    args = report.parser("diversity", __doc__).parse_args()
+    seeds, machine = QUICK if args.quick else SEEDS, report.machine()
     with multiprocessing.get_context("spawn").Pool() as pool:
-        rows = []
-        for row in pool.imap(measure, names):
-            rows.append(row)
-            print(f"{row['family']:28} {row}", file=sys.stderr)
-    OUT.write_text(json.dumps({"seeds": SEEDS, "families": rows}, indent=1) + "\n")
+        rows = pool.map(measure, [(name, seeds) for name in sorted(proven())], chunksize=1)
+    result = {"title": "How varied the families are", "unit": f"{seeds} seeds each", "machine": machine}
+    result |= {"command": report.command("diversity", args), "notes": NOTES, "columns": COLUMNS, "rows": rows}
+    report.save(args.json, result)
+    for row in rows:
+        print(" ".join([f"{row['what']:28}", *(f"{row[name]:>10.5g}" for name in COLUMNS)]))
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

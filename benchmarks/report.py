@@ -170,6 +170,11 @@ def cells(row: dict[str, Any]) -> list[str]:
     return [row["what"], *digits, str(row.get("n", "")), row.get("beside", ""), row.get("target", ""), met]
 
 
+def _own(row: dict[str, Any], columns: Sequence[str]) -> list[str]:
+    """A row of a table that has columns of its own."""
+    return [row["what"], *(f"{row[name]:,}" if isinstance(row[name], int) else f"{row[name]:.1f}" for name in columns)]
+
+
 def _short(value: float) -> str:
     return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
@@ -210,9 +215,13 @@ def markdown(results: Iterable[dict[str, Any]]) -> str:
     for result in results:
         parts += [f"\n## {result['title']}\n", f"\n`{result['command']}` on {describe(result)}.\n"]
         parts += [f"\n{note}\n" for note in result.get("notes", [])]
-        parts += [f"\n| what ({result['unit']}) | {' | '.join(COLUMNS[1:])} |\n"]
-        parts += [f"|{'|'.join('---:' if name in COLUMNS[1:6] else '---' for name in COLUMNS)}|\n"]
-        parts += [f"| {' | '.join(cells(row))} |\n" for row in result["rows"]]
+        columns = result.get("columns", COLUMNS[1:])
+        parts += [f"\n| what ({result['unit']}) | {' | '.join(columns)} |\n"]
+        right = (*COLUMNS[1:6], *result.get("columns", ()))
+        parts += [f"|---|{'|'.join('---:' if name in right else '---' for name in columns)}|\n"]
+        parts += [
+            f"| {' | '.join(_own(row, columns) if 'columns' in result else cells(row))} |\n" for row in result["rows"]
+        ]
     return "".join(parts)
 
 
