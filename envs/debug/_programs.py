@@ -235,9 +235,10 @@ def table(bursts):
         Bug("order", "return sorted(events)", "return events",
             lambda rng, c: _burst(rng, c, "back", c["SPAN"] - 3)[::-1]),
         Bug("ranked", "(bursts[user], user)", "(user, bursts[user])",
-            lambda rng, c: [*_burst(rng, c, "zed", 9, 1000), *_burst(rng, c, "abe", 9, 3000)]),
+            lambda rng, c: [
+                line for user, at in (("zed", 1000), ("abe", 3000)) for line in _burst(rng, c, user, 9, at + rng.randrange(999))]),
         Bug("first", "                break\n", "", lambda rng, c: [
-            line for at in (2000, 5000) for line in _burst(rng, c, "twice", c["SPAN"] - 4, at)]),
+            line for at in (2000, 5000) for line in _burst(rng, c, "twice", c["SPAN"] - 4, at + rng.randrange(999))]),
     ),
     constants=lambda rng: {"WHAT": rng.choice(("failed", "denied", "retry", "timeout")), "COUNT": rng.randint(3, 4),
                            "SPAN": rng.randint(20, 90)},

@@ -73,8 +73,11 @@ def generate(rng: Random, level: int) -> Draft:
     layout = _layout(rng, program, constants, level)
     example = _input(rng, program, constants, bugs, bugs[:1] if level > 3 else bugs)
     hidden = {f"hidden-{number}": [bug] for number, bug in enumerate(bugs)} | {"hidden-all": bugs}
-    inputs = {name: _input(rng, program, constants, bugs, shown) for name, shown in hidden.items()}
-    due = {name: program.output(constants, text) for name, text in (inputs | {DUE: example}).items()}
+    inputs, due = dict[str, str](), {DUE: program.output(constants, example)}
+    for name, shown in hidden.items():
+        while not due.get(name) or due[name] == due[DUE]:
+            inputs[name] = _input(rng, program, constants, bugs, shown)
+            due[name] = program.output(constants, inputs[name])
     broken = {path: _broken(text, bugs) for path, text in layout.sources.items()}
     beside = {layout.given: example, layout.due: due[DUE]} | _beside(rng, program, constants, layout, bugs)
     runs = {name: f"{stdin} {layout.main} <<< {quote(text.rstrip())}\n" for name, text in inputs.items()}
