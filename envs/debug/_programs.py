@@ -235,8 +235,8 @@ def table(bursts):
         Bug("order", "return sorted(events)", "return events",
             lambda rng, c: _burst(rng, c, "back", c["SPAN"] - 3)[::-1]),
         Bug("ranked", "(bursts[user], user)", "(user, bursts[user])",
-            lambda rng, c: [
-                line for user, at in (("zed", 1000), ("abe", 3000)) for line in _burst(rng, c, user, 9, at + rng.randrange(999))]),
+            lambda rng, c: [*_burst(rng, c, "zed", 9, rng.randint(1000, 1999)),
+                            *_burst(rng, c, "abe", 9, rng.randint(3000, 3999))]),
         Bug("first", "                break\n", "", lambda rng, c: [
             line for at in (2000, 5000) for line in _burst(rng, c, "twice", c["SPAN"] - 4, at + rng.randrange(999))]),
     ),
