@@ -57,7 +57,7 @@ def answer(
 def report(path: str, text: str, *, head: int = 1, weight: float = 1.0) -> tuple[Check, ...]:
     """The file is this text: its first lines, its lines in any order, and all of it; ends of lines are not judged."""
     read = PLAIN + f"plain {quote(path)} 200000 || exit 1\ngot=$(tr -d '\\r\\0' <{quote(path)} | sed 's/[ \\t]*$//')\n"
-    lines = text.rstrip("\n").split("\n")
+    lines = [line.rstrip(" \t") for line in text.rstrip("\n").split("\n")]
     want = f"want={quote(chr(10).join(lines))}\n"
     begin = f'[ "$(head -n {head} <<<"$got")" = "$(head -n {head} <<<"$want")" ]\n'
     return (
