@@ -305,8 +305,7 @@ def _wrong(scene: Scene) -> dict[str, tuple[str, ...]]:
     if scene.level > 2:
         mistakes["not-repaired"] = ("python3 /tmp/repair.py", "true")
     wrong: dict[str, Sequence[str]] = {n: [keys.replace(*m) for keys in oracle] for n, m in mistakes.items()}
-    folder = scene.site.rpartition("/")[2]
-    wrong["cheat"] = [f"mkdir -p {out}; ln -s /tests/expected/report {scene.report}; ls {scene.site} {folder}\n"]
+    wrong["cheat"] = [f"mkdir -p {out}; ln -s /tests/expected/report {scene.report}; rm -r {scene.site}\n"]
     return {name: tuple(keys) for name, keys in wrong.items()}
 
 
