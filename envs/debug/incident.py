@@ -46,7 +46,7 @@ REPORT_TWO = (
 KEYS = {
     "service": "its name, as its log is called",
     "request": "the first failed request that broke there",
-    "since": "when the first of them broke there, the time of that error in UTC, as {example}",
+    "since": "when the first failed request broke there: the time of that error in UTC, as {example}",
     "failed": "how many failed requests broke there",
     "change": "the identifier of the change behind it",
     "users": "how many different users had these requests",

@@ -71,7 +71,6 @@ def generate(rng: Random, level: int) -> Draft:
     while True:
         packages = _packages(rng, layout)
         graph = graph_of(packages, layout.system)
-        plan, problems = _plan(layout, graph), _problems(graph)
         if _telling(layout, packages, graph):
             break
     return Draft(
@@ -81,7 +80,7 @@ def generate(rng: Random, level: int) -> Draft:
         wrong=_wrong(layout, packages),
         files={f"{layout.root}/{p.folder}/{layout.format.file}": File.of(manifest(layout.format, p)) for p in packages}
         | {f"{layout.root}/{p.folder}/README": File.of(f"{p.name} {p.version}\n") for p in packages[::3]},
-        tests={"expected/plan": File.of(plan), "expected/problems": File.of(problems)},
+        tests={"expected/plan": File.of(_plan(layout, graph)), "expected/problems": File.of(_problems(graph))},
         limits=Limits(turns=40),
     )
 
