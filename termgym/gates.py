@@ -10,7 +10,7 @@
     wrong         wrong solutions score below 1: at least three of a family's own, or the scripts in solution/wrong/
     partial       of a family: some wrong solution scores more than 0, so that progress is visible
     tamper        planting files, editing whatever can be reached and leaving daemons scores below 1 (termgym.tamper)
-    quick         of a family: made in 20 ms of processor time; the oracle's work is judged in a second
+    quick         of a family: made in 20 ms of processor time; judged in a second (a family: at the median)
 
 A gate that cannot be tried is neither passed nor failed.
 """
@@ -162,7 +162,7 @@ async def _oracle(task: Task, config: EpisodeConfig, record: Record) -> dict[str
 
 async def _below_one(task: Task, policy: str, config: EpisodeConfig, record: Record, name: str) -> Gate:
     try:
-        (verdict,) = await _play(task, policy, config, record)
+        (verdict,) = await _play(task, policy, config, Record())
     except TermgymError as error:
         return Gate(False, _why(error))
     record.scores[name] = verdict.dense
@@ -210,7 +210,8 @@ async def _play(task: Task, policy: str, config: EpisodeConfig, record: Record, 
 async def _judged(episode: Episode, record: Record) -> Verdict:
     begin = time.monotonic()
     _, verdict = await episode.finish()
-    record.seconds["verify"] = time.monotonic() - begin
+    taken = time.monotonic() - begin
+    record.seconds["verify"] = min(taken, record.seconds.get("verify", taken))  # others may have run beside it
     return verdict
 
 

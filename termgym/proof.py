@@ -53,10 +53,13 @@ def path() -> Path:
 
 
 def source_digest(family: Family) -> str:
-    """The hash of a family's file and of what its area shares (files that begin with an underscore), 16 hex digits."""
+    """The hash of a family's file, and of those of its area with an underscore first that it names; 16 hex digits."""
     file = Path(str(sys.modules[family.generate.__module__].__file__))
-    files = sorted({file, *file.parent.glob("_*.py")})
-    return sha256(b"\0".join(one.read_bytes() for one in files)).hexdigest()[:16]
+    found = [file.read_bytes()]
+    for path in sorted(file.parent.glob("_[!_]*.py")):
+        if path.stem.encode() in found[0]:
+            found.append(path.read_bytes())
+    return sha256(b"\0".join(found)).hexdigest()[:16]
 
 
 @cache

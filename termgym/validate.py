@@ -15,7 +15,7 @@ from termgym.candidate import Candidate
 from termgym.episode import EpisodeConfig
 from termgym.errors import TaskError
 from termgym.family import Family
-from termgym.gates import SHOWN, Gate, Record, try_gates
+from termgym.gates import GENERATE_S, SHOWN, VERIFY_S, Gate, Record, try_gates
 from termgym.proof import Proof, source_digest
 
 SCORES = ("oracle", "idle", "wrong", "tamper")
@@ -102,18 +102,20 @@ def _proof(found: Sequence[Validation], family: Family) -> Proof:
     def milliseconds(name: str) -> float:
         return round(1000 * median([one.seconds[name] for one in found if name in one.seconds] or [0.0]), 1)
 
+    generate_ms, verify_ms = milliseconds("generate"), milliseconds("verify")
+    held = all(gate.passed is not False for one in found for name, gate in one.gates.items() if name != "quick")
     return Proof(
         family=family.name,
         source=source_digest(family),
-        passed=all(one.passed for one in found),
+        passed=held and generate_ms <= 1000 * GENERATE_S and verify_ms <= 1000 * VERIFY_S,
         tasks=len(found),
         checks=(min(one.checks for one in found), max(one.checks for one in found)),
         oracle=min(scores("oracle")),
         idle=round(max(scores("idle")), 3),
         wrong=round(max(scores("wrong")), 3),
         tamper=round(max(scores("tamper")), 3),
-        generate_ms=milliseconds("generate"),
-        verify_ms=milliseconds("verify"),
+        generate_ms=generate_ms,
+        verify_ms=verify_ms,
     )
 
 

@@ -177,8 +177,11 @@ def _oracle(layout: Layout, bugs: Sequence[Bug]) -> tuple[str, ...]:
 
 
 def _fixes(layout: Layout, bugs: Sequence[Bug]) -> Iterator[str]:
-    """What a person would type, mostly a substitution; a line that is not there is put in after the one before."""
-    for bug in bugs:
+    """What a person would type, mostly a substitution; a line that is not there is put in after the one before.
+
+    Such lines come last, from the top down: they move those below.
+    """
+    for bug in sorted(bugs, key=lambda bug: (not bug.bad, *(text.find(bug.good) for text in layout.sources.values()))):
         path, text = next((path, text) for path, text in layout.sources.items() if bug.good in text)
         before = _broken(text, bugs)
         bad = _broken(bug.bad, [other for other in bugs if other is not bug])
