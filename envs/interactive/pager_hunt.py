@@ -120,6 +120,7 @@ def generate(rng: Random, level: int) -> Draft:
             ),
             "names-only": (f"for q in {' '.join(names)}; do echo $q =; done > {out}\n",),
         },
+        solve=oracle[-1],
         files={path: File.of("\n".join([*lines, ""])) for path, lines in files.items()},
         limits=Limits(turns=60),
     )
