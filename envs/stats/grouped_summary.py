@@ -107,7 +107,7 @@ def generate(rng: Random, level: int) -> Draft:
         ),
         "three-decimals": program.replace("%.2f", "%.3f"),
         "first-rows": program.replace("if len(rows) <", "rows = rows[:3]\n    if len(rows) <"),
-        "half": program.replace("sorted(groups)", "sorted(groups)[:-1]"),
+        "half": program.replace("sorted(groups)", "sorted(groups)[:-2]"),
     }
     del wrong["missing-as-zero" if level > 2 else "outliers-kept"]
     return Draft(
