@@ -44,10 +44,10 @@ TRACE = (
 PLACE = "FUNCTION+OFFSET, the function that the frame is in and how far its address is from the function's beginning"
 PLACES = "MODULE!" + PLACE
 ENDS = (
-    "A module goes from where it is loaded for as many bytes as the report says. If an address is in a module but in none "
-    "of its functions, write MODULE+OFFSET, counted from where the module is loaded; if it is in no module, the address "
-    "alone. For frames from 1 on, the module and the function are those of the byte before the return address, for that "
-    "is where the call was; offsets are still those of the return address."
+    "A module goes from where it is loaded for as many bytes as the report says. If an address is in a module but in "
+    "none of its functions, write MODULE+OFFSET, counted from where the module is loaded; if it is in no module, the "
+    "address alone. For frames from 1 on, the module and the function are those of the byte before the return address, "
+    "for that is where the call was; offsets are still those of the return address."
 )
 NO_ENDS = "A function goes up to where the next one begins."
 THREADS = "The thread in question is the one that got the signal."
