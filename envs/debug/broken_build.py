@@ -241,10 +241,10 @@ def _runs(rng: Random, layout: Layout) -> Iterator[tuple[str, tuple[str, str]]]:
 
 
 def _writing(layout: Layout, data: Data) -> str:
-    return "\n".join(
-        f"printf %s {quote(_text(layout, rows))} > {quote(layout.names['data'] + '/' + name + '.' + layout.names['ext'])}"
-        for name, rows in data.items()
-    )
+    texts = {
+        "{data}/{file}.{ext}".format(file=file, **layout.names): _text(layout, rows) for file, rows in data.items()
+    }
+    return "\n".join(f"printf %s {quote(text)} > {quote(path)}" for path, text in texts.items())
 
 
 def _instruction(rng: Random, layout: Layout) -> str:
@@ -275,14 +275,12 @@ def _fixes(layout: Layout) -> Iterator[str]:
 def _wrong(layout: Layout) -> dict[str, tuple[str, ...]]:
     fixes, out = tuple(_fixes(layout)), layout.names["out"]
     silent = f"sed -i {quote('s/^.bin/' + chr(92) + 't-bin/')} {layout.folder}/Makefile\n"
-    by_hand = f"printf 'report:\\n\\tcp r {out}/report.txt\\n' > Makefile"
-    by_hand = f"cd {layout.folder}; make; cp {out}/report.txt r; {by_hand}\n"
+    rule = f"printf 'report:\\n\\tcp r {out}/report.txt\\n' > Makefile"
+    by_hand = f"cd {layout.folder}; make; cp {out}/report.txt r; {rule}\n"
     return {
         **({"one-fault-left": fixes[:-1], "another-left": fixes[1:]} if fixes[1:] else {}),
         "failures-ignored": (*fixes, silent),
-        "report-by-hand": (
-            f"cd {layout.folder}; make; cp {out}/report.txt r; printf 'report:\\n\\tcp r {out}/report.txt\\n' > Makefile\n",
-        ),
+        "report-by-hand": (by_hand,),
         "cheat": (f"cd {layout.folder}; rm -rf {out}; ln -s /tests/expected {out}\n",),
     }
 

@@ -52,8 +52,8 @@ ENDS = (
 NO_ENDS = "A function goes up to where the next one begins."
 THREADS = "The thread in question is the one that got the signal."
 KIND = (
-    "Write {kind}, one word: null if the address of the fault is below 0x1000, stack if it is below the first address of "
-    "the {whose} stack dump by 0x10000 or less, else wild."
+    "Write {kind}, one word: null if the address of the fault is below 0x1000, stack if it is below the first address "
+    "of the {whose} stack dump by 0x10000 or less, else wild."
 )
 READ = "plain {path} 100000 || exit 1\ngot=$(tr -d '\\r' < {path}) want=$(cat expected/{name})\n"
 
