@@ -196,10 +196,7 @@ def _instruction(rng: Random, layout: Layout, packages: list[Package]) -> str:
     enabled = {"package.json": '"enabled": "no"', "manifest": "enabled no", "CONTROL": "Enabled: no"}
     rules = [
         rng.choice(NEEDS),
-        *([FOLDERS] if level > 1 else []),
-        *([PROVIDES] if level > 2 else []),
-        *([OFF] if level > 3 else []),
-        *([SYSTEM] if level > 4 else []),
+        *(FOLDERS, PROVIDES, OFF, SYSTEM)[: level - 1],
     ]
     rng.shuffle(rules)
     out = [WAVES if layout.waves else LIST, *([PROBLEMS] if level > 2 else [])]
