@@ -131,7 +131,7 @@ def generate(rng: Random, level: int) -> Draft:
         },
         setup=SETUP.format(repo=repo),
         tests={"expected/report": File.of(_report(story, facts))},
-        limits=Limits(turns=60),
+        limits=Limits(turns=35 + 7 * level),
     )
 
 

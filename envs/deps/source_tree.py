@@ -88,15 +88,9 @@ def generate(rng: Random, level: int) -> Draft:
 def _layout(rng: Random, level: int) -> Layout:
     place = root(rng, rng.choice(SERVICES)) + rng.choice(("/packages", "/src", "/ports", "/tree"))
     out = rng.choice(("/app/out", "/app/plan", "/app/build", "/app/result"))
-    return Layout(
-        level=level,
-        root=place,
-        format=rng.choice(FORMATS),
-        waves=rng.random() < 0.5,
-        plan=f"{out}/{rng.choice(('order', 'plan', 'sequence', 'todo'))}.txt",
-        problems=f"{out}/{rng.choice(('problems', 'left-out', 'stuck', 'trouble'))}.txt",
-        system=rng.choice(SYSTEMS),
-    )
+    plan = f"{out}/{rng.choice(('order', 'plan', 'sequence', 'todo'))}.txt"
+    problems = f"{out}/{rng.choice(('problems', 'left-out', 'stuck', 'trouble'))}.txt"
+    return Layout(level, place, rng.choice(FORMATS), rng.random() < 0.5, plan, problems, rng.choice(SYSTEMS))
 
 
 def _packages(rng: Random, layout: Layout) -> list[Package]:
@@ -202,10 +196,7 @@ def _instruction(rng: Random, layout: Layout, packages: list[Package]) -> str:
     enabled = {"package.json": '"enabled": "no"', "manifest": "enabled no", "CONTROL": "Enabled: no"}
     rules = [
         rng.choice(NEEDS),
-        *([FOLDERS] if level > 1 else []),
-        *([PROVIDES] if level > 2 else []),
-        *([OFF] if level > 3 else []),
-        *([SYSTEM] if level > 4 else []),
+        *(FOLDERS, PROVIDES, OFF, SYSTEM)[: level - 1],
     ]
     rng.shuffle(rules)
     out = [WAVES if layout.waves else LIST, *([PROBLEMS] if level > 2 else [])]
