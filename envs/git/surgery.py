@@ -1,28 +1,24 @@
 """Surgery on a git repository: recover, move, squash or purge commits, and leave all else as it was.
 
-Level N asks for N of the four operations, each on a branch of its own, beside N branches that are to be left alone.
-Their order is a trap: what a purge does to the object store ends the reflog that a lost commit is recovered from.
+Level N asks for N of the six operations, each on a branch of its own, beside N branches that are to be left alone.
+Their order is a trap: what a purge does to the object store ends the reflog that a lost commit is recovered from;
+level 5 always has both.
 
 The verifier reads nothing but objects and refs of the agent's repository, from a copy that has none of its
 configuration and whose every object fsck has hashed. It compares them with the repository as it should be, which
 git fast-import makes beside the copy.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping
 from random import Random
 
 from termgym.checks import PLAIN
 from termgym.family import Draft, Family
-from termgym.task import Check, File
+from termgym.task import Check, File, Limits
 
-TOPICS = tuple("parser cache router loader mailer ledger widget planner indexer crawler balance invoice player".split())
-PARTS = tuple("retries timeout colours headers locale paging limits tokens units quotas plugins aliases macros".split())
-VERBS = ("Add", "Describe", "Extend", "Rework", "Test", "Measure")
-PEOPLE = ("Ada Okafor", "Bo Lindqvist", "Cleo Marsh", "Dev Rao", "Edda Thorsen", "Finn Moreau")
+from ._operations import OPS, TOPICS, Branches, Op, commits_of, purge, recover
+
 FOLDERS = ("/app", "/app/src", "/app/work", "/srv/git")
-SECRETS = ("deploy/id_rsa", "config/secrets.env", "assets/token.raw", "dump/customers.sql")
-
 OPENINGS = (
     "The git repository {path} needs some surgery.",
     "Please put the history of {path}, a git repository, in order before it is published.",
@@ -108,53 +104,13 @@ CHEAT = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Commit:
-    """What one commit says, and the files that it adds."""
-
-    author: str
-    at: int
-    message: str
-    adds: Mapping[str, str]
-
-    def stream(self, branch: str, begin: str) -> str:
-        """This commit for git fast-import."""
-        who = f"{self.author} <{self.author.split()[0].lower()}@example.org> {self.at} +0000"
-        message = _data(self.message + "\n")
-        head = f"commit refs/heads/{branch}\nauthor {who}\ncommitter {who}\n{message}{begin}"
-        return head + "".join(f"M 100644 inline {path}\n{_data(text)}" for path, text in self.adds.items())
-
-
-def _data(text: str) -> str:
-    return f"data {len(text.encode())}\n{text}\n"
-
-
-Branches = Mapping[str, Sequence[Commit]]
-"""Name -> commits since main, oldest first; those of main since the beginning."""
-
-
-@dataclass(frozen=True, slots=True)
-class Op:
-    """One operation: what is asked, what should come of it, how to do it and how not to."""
-
-    ask: str
-    found: Branches
-    wanted: Branches
-    keys: tuple[str, ...]
-    wrong: Mapping[str, tuple[str, ...]]
-    setup: str = ""
-    """What happens to the branches that were found, in bash."""
-    secret: str = ""
-    """A file's text that has to leave the object store."""
-
-
 def generate(rng: Random, level: int) -> Draft:
     """One repository and what is to be done to it."""
     *topics, service = rng.sample(TOPICS, 2 * level + 1)
     path = f"{rng.choice(FOLDERS)}/{service}d"
-    alone = {"main": _commits(rng, "core", 2 + level)}
-    alone |= {f"wild/{topic}": _commits(rng, topic, 2) for topic in topics[level:]}
-    chosen = sorted(rng.sample(OPS, level), key=OPS.index)
+    alone = {"main": commits_of(rng, "core", 2 + level)}
+    alone |= {f"wild/{topic}": commits_of(rng, topic, 2) for topic in topics[level:]}
+    chosen = sorted(rng.sample(OPS, level) if level < 5 else _deepest(rng), key=OPS.index)
     ops = {make.__name__: make(rng, topic, 4 + level) for make, topic in zip(chosen, topics, strict=False)}
     return Draft(
         instruction=_instruction(rng, path, [op.ask for op in ops.values()]),
@@ -170,17 +126,14 @@ def generate(rng: Random, level: int) -> Draft:
             "secret": File.of("".join(op.secret for op in ops.values())),
         },
         workdir=path,
+        limits=Limits(turns=25 + 10 * level),
     )
 
 
-def _commits(rng: Random, topic: str, count: int) -> list[Commit]:
-    """Commits of various people that each add a file."""
-    start, commits = rng.randrange(1_700_000_000, 1_750_000_000), list[Commit]()
-    for number, part in enumerate(rng.sample(PARTS, count)):
-        text = "".join(f"{part} {rng.choice(TOPICS)} {rng.randrange(1000)}\n" for _ in range(3))
-        at, message = start + number * 7200 + rng.randrange(7200), f"{rng.choice(VERBS)} {topic} {part}"
-        commits.append(Commit(rng.choice(PEOPLE), at, message, {f"{topic}/{part}.txt": text}))
-    return commits
+def _deepest(rng: Random) -> list[Callable[[Random, str, int], Op]]:
+    """Five operations, those whose order matters among them."""
+    fixed = (recover, purge)
+    return [*fixed, *rng.sample([make for make in OPS if make not in fixed], 3)]
 
 
 def _stream(*parts: Branches) -> str:
@@ -191,100 +144,6 @@ def _stream(*parts: Branches) -> str:
         for name, commits in branches.items()
         for commit in commits
     )
-
-
-def recover(rng: Random, topic: str, count: int) -> Op:
-    """Find a commit that a reset lost."""
-    branch, rescue = f"release/{topic}", f"rescue/{topic}"
-    commits, lost = _commits(rng, topic, count), rng.randrange(2, 4)
-    subject = commits[-1].message
-    ask = (
-        f'Somebody ran git reset --hard on the branch {branch}, and the commit "{subject}" was lost, and work before '
-        f"it. Make a branch {rescue} that points at that commit; {branch} stays where it is now."
-    )
-    found = f"$(git log -g -1 --format=%H --grep='^{subject}$' {branch})"
-    keys = (f"git --no-pager reflog {branch}\n", f"git branch {rescue} {found}\n")
-    wrong = {
-        "one-too-early": (f"git branch {rescue} {found}~1\n",),
-        "latest-in-the-reflog": (f"git branch {rescue} {branch}@{{1}}\n",),
-    }
-    setup = (
-        f"git checkout -q {branch} && git reset -q --hard HEAD~{lost}\n"
-        "git commit -q --allow-empty -m 'Start over' && git reset -q --hard HEAD~1\ngit checkout -q main\n"
-    )
-    return Op(ask, {branch: commits}, {branch: commits[:-lost], rescue: commits}, keys, wrong, setup)
-
-
-def move(rng: Random, topic: str, count: int) -> Op:
-    """Give one author's commits a branch of their own."""
-    old, new = f"develop/{topic}", f"topic/{topic}"
-    hers, others = rng.sample(PEOPLE, 2)
-    commits = [
-        replace(commit, author=others if number == 1 else hers if number in (0, 2) else rng.choice((hers, others)))
-        for number, commit in enumerate(_commits(rng, topic, count))
-    ]
-    ask = (
-        f"On the branch {old} the commits of {hers} and {others} got mixed. Put those of {hers} on a new branch {new} "
-        f"that starts from main, and leave only the others on {old}, which also starts from main."
-    )
-    wanted = {name: [c for c in commits if c.author == who] for name, who in ((new, hers), (old, others))}
-    pick = "git cherry-pick $(git rev-list --reverse --author='{}' main..$OLD)\n"
-    begin = f"OLD=$(git rev-parse {old}); git checkout -q -b {new} main\n"
-    again = f"git checkout -q {old} && git reset -q --hard main\n"
-    wrong = {
-        "only-copied": (begin, pick.format(hers)),
-        "swapped": (begin, pick.format(others), again, pick.format(hers)),
-    }
-    return Op(ask, {old: commits}, wanted, (begin, pick.format(hers), again, pick.format(others)), wrong)
-
-
-def squash(rng: Random, topic: str, count: int) -> Op:
-    """Fold work in progress into the commits that it belongs to."""
-    branch, commits = f"feature/{topic}", _commits(rng, topic, count)
-    for number in rng.sample(range(1, len(commits)), count // 2):
-        commits[number] = replace(commits[number], message=rng.choice(("wip", "wip: more", "wip: again")))
-    wanted: list[Commit] = []
-    for commit in commits:
-        if commit.message.startswith("wip"):
-            last = wanted.pop()
-            wanted.append(replace(last, adds={**last.adds, **commit.adds}))
-        else:
-            wanted.append(commit)
-    ask = (
-        f"On the branch {branch}, fold every commit whose message starts with wip into the nearest earlier one whose "
-        "message does not. The earlier one keeps its message, author and author date."
-    )
-    rebase = f"GIT_SEQUENCE_EDITOR=\"sed -i '/^pick [0-9a-f]* wip/s/pick/{{}}/'\" git rebase -q -i main {branch}\n"
-    wrong = {
-        "dropped": (rebase.format("drop"),),
-        "messages-joined": ("export GIT_EDITOR=true\n", rebase.format("squash")),
-    }
-    return Op(ask, {branch: commits}, {branch: wanted}, (rebase.format("fixup"),), wrong)
-
-
-def purge(rng: Random, topic: str, count: int) -> Op:
-    """Take a file that should never have been committed out of the history and of the object store."""
-    branch, path = f"feature/{topic}", rng.choice(SECRETS)
-    commits = _commits(rng, topic, count)
-    secret = "".join(f"{rng.getrandbits(200):050x}\n" for _ in range(8))
-    at = rng.randrange(1, len(commits) - 1)
-    found = [*commits[:at], replace(commits[at], adds={**commits[at].adds, path: secret}), *commits[at + 1 :]]
-    ask = (
-        f"One commit on the branch {branch} brought in {path} among other things. Rewrite the branch so that no commit "
-        "has that file, and see that its content is gone from .git/objects too. The commit's other changes stay."
-    )
-    amend = f"git rm -q --ignore-unmatch {path} && git commit -q --amend --no-edit"
-    rewrite = f"git rebase -q --exec '{amend}' main {branch}\n"
-    empty = "git reflog expire --expire=now --expire-unreachable=now --all; git gc -q --prune=now\n"
-    wrong = {
-        "still-in-the-store": (rewrite,),
-        "deleted-at-the-end": (f"git checkout -q {branch} && git rm -q {path} && git commit -qm 'Remove it'\n", empty),
-    }
-    return Op(ask, {branch: found}, {branch: commits}, (rewrite, empty), wrong, secret=secret)
-
-
-OPS = (recover, move, squash, purge)
-"""In the order that the oracle does them."""
 
 
 def _instruction(rng: Random, path: str, asks: list[str]) -> str:
@@ -321,9 +180,8 @@ FAMILY = Family(
     summary="Recover, move, squash or purge commits of a repository and leave the rest alone.",
     domain="software_engineering",
     skills=("git-history", "git-branches"),
+    deeper={2: ("git-rebase",), 3: ("git-cherry-pick",), 4: ("git-reflog", "state-tracking"), 5: ("secrets",)},
     generate=generate,
-    deeper={2: ("git-rebase",), 3: ("git-reflog",)},
-    levels=3,
     requires=("git", "sed", "find"),
-    version=2,
+    version=3,
 )

@@ -1,8 +1,9 @@
 """A question to a SQLite database, answered in a file of an exact form.
 
 Level 1 groups one table; level 2 joins two, where rows without a partner and NULLs must count right, and wants a view;
-level 3 joins three, and ranks within groups. The subject, the names and the form of the file
-change with the seed. The wanted rows are worked out here in Python, so the oracle's SQL is a second opinion, not the
+level 3 joins three, and ranks within groups; level 4 adds up over teams of teams, to any depth; level 5 ranks these
+within groups, with what each one's own share is. The subject, the names and the form of the file change with the seed.
+The wanted rows are worked out here in Python, so the oracle's SQL is a second opinion, not the
 judge. The verifier looks at a copy of the database with its own sqlite3, in safe mode: a view could call edit().
 """
 
@@ -14,45 +15,26 @@ from typing import NamedTuple
 
 from termgym.checks import PLAIN
 from termgym.family import Draft, Family
+from termgym.lexicon import FAMILY_NAMES, GIVEN
 from termgym.task import Check, File, Limits
 
-THEME = "name owners items lines group day state kind amount groups states kinds".split()
+from ._questions import COLUMNS, COUNTED, MISTAKES, ORDER, PLACES, QUESTION, SELECT, TEAM, WORTH
+
+THEME = "name owners items lines group parent day state kind amount groups states kinds".split()
 THEMES = """
-shop customers orders order_lines city placed_at status channel price Bergen,Cork,Delft,Espoo paid,void,open web,phone
-library members loans loan_fees branch lent_at state medium fee north,harbour,hill returned,lost,late book,film,map,game
-fleet drivers trips trip_legs depot left_at outcome vehicle distance Linz,Graz,Wels done,refused,aborted van,bike,barge
-garden growers harvests crates valley picked_at grade crop weight Upper,Lower,East sold,spoiled,stored plum,leek,quince
+shop customers orders order_lines city referrer placed_at status channel price Cork,Espoo paid,void,open web,phone
+library members loans loan_fees branch guarantor lent_at state medium fee north,harbour,hill kept,lost,late book,film
+fleet drivers trips trip_legs depot trainer left_at outcome vehicle distance Linz,Graz,Wels done,refused,void van,bike
+garden growers harvests crates valley mentor picked_at grade crop weight Upper,Lower,East sold,spoiled,stored plum,leek
 """.strip().splitlines()
 """What a database is about: its name, three tables, columns of theirs, and the words in some of these."""
-FIRST = "Amara Boris Chloe Dario Elif Fergus Greta Hugo Ines Jonas Keiko Lars Mina Niko Olga Pavel Runa".split()
-LAST = "Abel Bauer Costa Dietz Egan Frost Gruber Hansen Ibarra Jensen Kovac Lange Moser Novak Orlov Peretz".split()
 SEPARATORS = {",": "commas", ";": "semicolons", r"\t": "tabs", "|": "vertical bars (|)"}
-RANKED = "{key} {items} total_{amount}"
-COLUMNS = {1: RANKED, 2: RANKED, 3: "{group} place " + RANKED}
-ORDER = {1: "total_{amount} DESC, {key}", 2: "total_{amount} DESC, {key}", 3: "{group}, place"}
-
 OPENINGS = (
     "{db} is a SQLite database. {question}\n\n{form}\n",
     "We have a question about our {name} data, kept in the SQLite database {db}.\n\n{question}\n\n{form}\n",
     "Query the SQLite database {db} and write the answer to {report}.\n\n{form}\n\nThe question: {question}\n",
     "{question} The data is in {db}, a SQLite database; have a look at its schema first.\n\n{form}\n",
 )
-COUNTED = "{items} whose {state} is '{wanted}' and whose {day} lies from {first} to {last}, both days included"
-QUESTION = {
-    1: """\
-Count only the {counted}. For each {kind} that has any: how many {items} are there, and what is the sum of {amount}? A
-NULL {amount} adds nothing, but its row still counts.""",
-    2: """\
-For each row of {owners}, also those without any: how many {counted}, does it have, and what is the sum of {amount} of
-these? A NULL {amount} adds nothing, but its row still counts; where there are none, both numbers are 0. Rows of {items}
-that belong to nobody are left out.""",
-    3: """\
-Rank the {owners} within each {group}. Consider only {counted}. What one row of {items} is worth is the sum of quantity
-times unit_{amount} over its rows in {lines}, where a NULL quantity counts as 1; its own {amount} is out of date. Find
-for each of the {owners} the number of such {items} and the sum of what they are worth. The larger the sum, the better
-the place: 1, 2, 3 and so on in each {group}, and equal sums are placed in alphabetical order of their names. Wanted are
-the best {top} of each {group} (fewer if fewer have any such {items}).""",
-}
 FORM = """\
 The answer goes to {report} (make the folder if there is none): a header line with exactly the column names {header} in
 this order ({items} is how many there are), then one line per row, in the order {sorting} (alphabetical where it is
@@ -63,31 +45,8 @@ Also create a view {view} in the database, with the same columns and rows (in an
 added to the tables."""
 KEEP = "\n\nThe rows of the existing tables must not change."
 
-FILTER = "{state} = '{wanted}' AND date({day}) BETWEEN '{first}' AND '{last}'"
-SELECT = {
-    1: "SELECT {kind}, COUNT(*) AS {items}, COALESCE(SUM({amount}), 0) AS total_{amount}"
-    f" FROM {{items}} WHERE {FILTER} GROUP BY 1",
-    2: "SELECT o.name, COUNT(i.id) AS {items}, COALESCE(SUM(i.{amount}), 0) AS total_{amount}"
-    f" FROM {{owners}} o LEFT JOIN {{items}} i ON i.{{owner}} = o.id AND {FILTER} GROUP BY o.id",
-    3: "SELECT {group}, place, name, {items}, total_{amount} FROM (SELECT *, ROW_NUMBER() OVER"
-    " (PARTITION BY {group} ORDER BY total_{amount} DESC, name) AS place FROM (SELECT o.{group}, o.name,"
-    " COUNT(DISTINCT i.id) AS {items}, SUM(COALESCE(l.quantity, 1) * l.unit_{amount}) AS total_{amount}"
-    " FROM {owners} o JOIN {items} i ON i.{owner} = o.id JOIN {lines} l ON l.{item} = i.id"
-    f" WHERE {FILTER} GROUP BY o.id)) WHERE place <= {{top}}",
-}
-MISTAKES = {
-    "all-states": ("{state} = '{wanted}' AND ", ""),
-    "last-day-lost": ("date(", "("),
-    "inner-join": ("LEFT JOIN", "JOIN"),
-    "lines-counted": ("DISTINCT ", ""),
-    "nulls-ignored": ("COALESCE(l.quantity, 1)", "l.quantity"),
-    "frozen-view": ("CREATE VIEW", "CREATE TABLE"),
-    "no-header": (".headers on", ".headers off"),
-}
-"""Name -> what to replace in the oracle, where it has that."""
-
 SCHEMA = """\
-CREATE TABLE {owners} (id INTEGER PRIMARY KEY, name TEXT, {group} TEXT);
+CREATE TABLE {owners} (id INTEGER PRIMARY KEY, name TEXT, {group} TEXT, {parent} INTEGER);
 CREATE TABLE {items} (id INTEGER PRIMARY KEY, {owner} INTEGER REFERENCES {owners}, {day} TEXT, {state} TEXT,
   {kind} TEXT, {amount} INTEGER);
 CREATE TABLE {lines} (id INTEGER PRIMARY KEY, {item} INTEGER REFERENCES {items}, quantity INTEGER,
@@ -141,16 +100,19 @@ class Query:
 
 
 Cell = int | str | None
+Items = list[tuple[int, int | None, str, str, str, int | None]]
+"""id, owner, day and time, state, kind, amount."""
+Lines = list[tuple[int, int, int | None, int]]
+"""id, item, quantity, unit amount."""
 
 
 class Data(NamedTuple):
     """The rows of the three tables, in the order of their columns."""
 
-    owners: list[tuple[int, str, str]]
-    items: list[tuple[int, int | None, str, str, str, int | None]]
-    """id, owner, day and time, state, kind, amount."""
-    lines: list[tuple[int, int, int | None, int]]
-    """id, item, quantity, unit amount."""
+    owners: list[tuple[int, str, str, int | None]]
+    """id, name, group, parent."""
+    items: Items
+    lines: Lines
 
 
 def generate(rng: Random, level: int) -> Draft:
@@ -158,7 +120,7 @@ def generate(rng: Random, level: int) -> Draft:
     query = _query(rng, level)
     data = _data(rng, query)
     extra = _extra(query, data)
-    later = Data(data.owners, data.items + extra.items, data.lines + extra.lines)
+    later = Data(data.owners + extra.owners, data.items + extra.items, data.lines + extra.lines)
     header: list[Sequence[Cell]] = [query.columns()]
     texts = {
         "expected": _text(query, header + _answer(query, data)),
@@ -202,11 +164,12 @@ def _query(rng: Random, level: int) -> Query:
 
 def _data(rng: Random, query: Query) -> Data:
     """Rows with what the traps need: NULLs, owners without items, items on the last day."""
-    names = rng.sample([f"{first} {last}" for first in FIRST for last in LAST], 8 + 6 * query.level)
+    names = rng.sample([f"{first} {last}" for first in GIVEN for last in FAMILY_NAMES], 8 + 6 * query.level)
     groups, states, kinds = (query.words[name].split(",") for name in ("groups", "states", "kinds"))
-    data = Data([(number, name, rng.choice(groups)) for number, name in enumerate(names, 1)], [], [])
+    owners = [(at, name, rng.choice(groups), _parent(rng, at)) for at, name in enumerate(names, 1)]
+    data = Data(owners, [], [])
     first, last = (datetime.fromisoformat(query.words[name]) for name in ("first", "last"))
-    for number in range(1, (0, 80, 200, 300)[query.level] + 1):
+    for number in range(1, (0, 80, 200, 300, 350, 400)[query.level] + 1):
         day = first + timedelta(days=rng.randrange(-10, 90), minutes=rng.randrange(420, 1260))
         state = query.words["wanted"] if rng.random() < 0.6 else rng.choice(states)
         owner = None if rng.random() < 0.05 else rng.randrange(4, len(names) + 1)
@@ -220,34 +183,59 @@ def _data(rng: Random, query: Query) -> Data:
     return data
 
 
+def _parent(rng: Random, at: int) -> int | None:
+    """Of the first few, nobody; the first two are nobody's either, and others make long chains."""
+    return rng.randrange(max(3, at - 5), at) if at > 7 else None
+
+
 def _extra(query: Query, data: Data) -> Data:
-    """One more item, of an owner that had none: the view must follow."""
+    """One more item, of an owner that had none, and one more of a new owner: the view must follow."""
     number, words = len(data.items) + 1, query.words
     item = (number, 1, f"{words['last']} 12:00", words["wanted"], words["kinds"].split(",")[0], 987_654)
-    return Data([], [item], [(len(data.lines) + 1, number, 3, 123_456)])
+    owner = (len(data.owners) + 1, "Aaron Zuniga", words["groups"].split(",")[0], len(data.owners))
+    items: Items = [item, (number + 1, owner[0], *item[2:])]
+    lines: Lines = [(len(data.lines) + more, number + more - 1, 3, 123_456 * more) for more in (1, 2)]
+    return Data([owner], items, lines)
 
 
 def _answer(query: Query, data: Data) -> list[Sequence[Cell]]:
     """The wanted rows."""
-    names = {owner[0]: owner[1] for owner in data.owners}
-    values: dict[str, list[int]] = {name: [] for name in names.values()} if query.level == 2 else {}
-    worth: dict[int, int] = {}
+    level, worth = query.level, dict[int, int]()
     for _, item, quantity, unit in data.lines:
         worth[item] = worth.get(item, 0) + (1 if quantity is None else quantity) * unit
+    parents = {owner[0]: owner[3] for owner in data.owners}
+    values: dict[Cell, list[int]] = {} if level in (1, 3, 5) else {owner[0]: [] for owner in data.owners}
+    own: dict[Cell, int] = {}
     for number, owner, day, state, kind, amount in data.items:
-        key = kind if query.level == 1 else names.get(owner or 0, "")
-        if key and state == query.words["wanted"] and query.words["first"] <= day[:10] <= query.words["last"]:
-            values.setdefault(key, []).append(worth[number] if query.level == 3 else amount or 0)
-    found = sorted(((key, len(all_), sum(all_)) for key, all_ in values.items()), key=lambda row: (-row[2], row[0]))
-    return _places(query, data, found) if query.level == 3 else list[Sequence[Cell]](found)
+        if state == query.words["wanted"] and query.words["first"] <= day[:10] <= query.words["last"]:
+            value = worth[number] if level > 2 else amount or 0
+            own[owner] = own.get(owner, 0) + value
+            for key in [kind] if level == 1 else _chain(owner, parents) if level > 3 else [owner] if owner else []:
+                values.setdefault(key, []).append(value)
+    names: dict[Cell, str] = {owner[0]: owner[1] for owner in data.owners}
+    if level == 4:
+        values = {key: all_ for key, all_ in values.items() if isinstance(key, int) and parents[key] is None}
+    found = [(names.get(key, str(key)), len(all_), sum(all_), own.get(key, 0)) for key, all_ in values.items()]
+    found.sort(key=lambda row: (-row[2], row[0]))
+    return _places(query, data, found) if level in (3, 5) else [row[:3] for row in found]
 
 
-def _places(query: Query, data: Data, found: list[tuple[str, int, int]]) -> list[Sequence[Cell]]:
+def _chain(owner: int | None, parents: Mapping[int, int | None]) -> list[int]:
+    """Somebody and all above."""
+    chain: list[int] = []
+    while owner:
+        chain.append(owner)
+        owner = parents[owner]
+    return chain
+
+
+def _places(query: Query, data: Data, found: list[tuple[str, int, int, int]]) -> list[Sequence[Cell]]:
     rows: list[Sequence[Cell]] = []
     homes = {owner[1]: owner[2] for owner in data.owners}
     for group in sorted({*homes.values()}):
         best = [row for row in found if homes[row[0]] == group][: int(query.words["top"])]
-        rows += [(group, place, *row) for place, row in enumerate(best, 1)]
+        for place, (name, items, total, own) in enumerate(best, 1):
+            rows.append((group, place, name, items, total, *([own * 100 // total] if query.level == 5 else [])))
     return rows
 
 
@@ -280,6 +268,7 @@ def _checks(query: Query) -> tuple[Check, ...]:
 def _instruction(rng: Random, query: Query) -> str:
     text = rng.choice(OPENINGS)
     text = text.replace("{question}", QUESTION[query.level]).replace("{counted}", COUNTED)
+    text = text.replace("{worth}", WORTH).replace("{places}", PLACES)
     text = text.replace("{form}", FORM).replace("{sorting}", ORDER[query.level])
     text = text.replace("{header}", ", ".join(query.columns()))
     return query.fill(text + (VIEW if query.level > 1 else "") + KEEP)
@@ -293,13 +282,18 @@ def _oracle(query: Query) -> tuple[str, ...]:
     keys = (
         "mkdir -p $(dirname {report}); sqlite3 {db}\n",
         ".schema\n",
+        *(["SELECT * FROM {items} LIMIT 3;\n"] if query.level > 1 else []),
+        *(["SELECT COUNT(*), SUM(quantity IS NULL) FROM {lines};\n"] if query.level > 2 else []),
+        *(["SELECT {parent}, COUNT(*) FROM {owners} GROUP BY 1 LIMIT 5;\n"] if query.level > 3 else []),
+        *(["WITH RECURSIVE {team} SELECT head, COUNT(*) FROM team GROUP BY 1 LIMIT 9;\n"] if query.level > 4 else []),
         *create,
         ".headers on\n.mode list\n",
         '.separator "{cell}"\n.output {report}\n',
         f"{select} ORDER BY {ORDER[query.level]};\n.quit\n",
         "cat {report}\n",
     )
-    return tuple(query.fill(key) for key in keys)
+    team = TEAM.replace("{top}", "")
+    return tuple(query.fill(key.replace("{team}", team)) for key in keys)
 
 
 def _solve(oracle: tuple[str, ...]) -> str:
@@ -325,9 +319,14 @@ FAMILY = Family(
     name="sql/query",
     summary="Answer a question over a SQLite database in a file of an exact form, with a view of it.",
     domain="data_querying",
-    skills=("sql", "aggregation"),
+    skills=("sql", "aggregation", "sqlite-shell"),
+    deeper={
+        2: ("joins", "sql-views"),
+        3: ("window-functions", "subqueries"),
+        4: ("recursive-queries",),
+        5: ("counting",),
+    },
     generate=generate,
-    deeper={2: ("joins", "sql-views"), 3: ("window-functions", "subqueries")},
-    levels=3,
     requires=("sqlite3",),
+    version=2,
 )
