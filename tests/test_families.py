@@ -47,7 +47,7 @@ def complaints(found: list[Validation]) -> list[str]:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_gates_hold(name: str) -> None:
-    found = tried(name, QUICK, NAMES.index(name))
+    found = tried(name, QUICK, len(name))
     assert not complaints(found)
     assert all(tuple(one.gates) == GATES for one in found)
 

@@ -114,6 +114,8 @@ for path in sys.argv[1:]:
     text = "\\n".join("".join(best.get((r, c), x) for c, x in enumerate(row)) for r, row in enumerate(rows))
     open({out!r} + "/" + path.rsplit("/", 1)[1][:-4] + ".txt", "w").write(text + "\\n")
 """
+MOVES = {"U": (-1, 0), "D": (1, 0), "L": (0, -1), "R": (0, 1)}
+SIDES = {"U": "LR", "D": "LR", "L": "UD", "R": "UD"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +130,12 @@ class World:
     def free(self, r: int, c: int) -> bool:
         """Whether one can be there."""
         return 0 <= r < len(self.rows) and 0 <= c < len(self.rows[0]) and self.rows[r][c] != "#"
+
+    def land(self, r: int, c: int, way: str) -> tuple[int, int]:
+        """Where a move ends that does not slip."""
+        a, b = r + MOVES[way][0], c + MOVES[way][1]
+        a, b = (a, b) if self.free(a, b) else (r, c)
+        return (a - 1, b) if b in self.wind and self.free(a - 1, b) and self.rows[a][b] not in "GO" else (a, b)
 
 
 def generate(rng: Random, level: int) -> Draft:
@@ -158,12 +166,7 @@ def generate(rng: Random, level: int) -> Draft:
     program = PROGRAM.format(world=numbers, out=out)
     wrong = {
         "all-right": program.replace("best.get((r, c), x)", '("R" if (r, c) in best else x)'),
-        "never-slips": (
-            program.replace("p, w in [(aim, way)] + [(slip, o) for o in sides[way]]", "p, w in [(1, way)]").replace(
-                "range(300)", "range(2)"
-            )
-        ),
-        "short-sighted": program.replace("range(300)", "range(3)"),
+        "greedy": program.replace("range(300)", "range(0)"),
         "upside-down": program.replace("max(moves, key", "min(moves, key"),
     }
     return Draft(
@@ -187,7 +190,7 @@ def _text(world: World) -> str:
 
 
 def _world(rng: Random, level: int, numbers: tuple[float, float, float, float, float, float]) -> World:
-    """The goal is in the far corner of the start's, behind walls that leave a way, and that way goes down first."""
+    """The goal is in the far corner of the start's, behind walls that leave a way that pays, and it goes down first."""
     height, width = 5 + level // 2, 6 + level // 2
     while True:
         rows = [["." if rng.random() > 0.2 else "#" for _ in range(width)] for _ in range(height)]
@@ -197,19 +200,23 @@ def _world(rng: Random, level: int, numbers: tuple[float, float, float, float, f
         rows[0][1], rows[1][0] = "#", "."
         wind = tuple(sorted(rng.sample(range(2, width), 2))) if level > 2 else ()
         world = World(["".join(row) for row in rows], wind, numbers)
-        if _reachable(world):
+        if _pays(world):
             return world
 
 
-def _reachable(world: World) -> bool:
-    seen, todo = {(0, 0)}, [(0, 0)]
-    while todo:
-        r, c = todo.pop()
-        for a, b in ((r + 1, c), (r - 1, c), (r, c + 1), (r, c - 1)):
-            if world.free(a, b) and world.rows[a][b] != "O" and (a, b) not in seen:
-                seen.add((a, b))
-                todo.append((a, b))
-    return any(world.rows[r][c] == "G" for r, c in seen)
+def _pays(world: World) -> bool:
+    """Whether to go is clearly worth more than to stay for good; a few sweeps from the goal bound it from below."""
+    aim, slip, cost, prize, loss, discount = world.numbers
+    squares = [(r, c) for r, row in enumerate(world.rows) for c, x in enumerate(row) if x in ".S"]
+    ahead = {s: {way: world.land(*s, way) for way in MOVES} for s in squares}
+    ends = {"G": prize / discount, "O": -loss / discount}
+    worth = {(r, c): ends.get(x, -cost / (1 - discount)) for r, row in enumerate(world.rows) for c, x in enumerate(row)}
+    for _ in range(8):
+        for s in reversed(squares):
+            to = {way: worth[at] for way, at in ahead[s].items()}
+            best = max(aim * to[way] + slip * (to[left] + to[right]) for way, (left, right) in SIDES.items())
+            worth[s] = max(worth[s], discount * best - cost)
+    return worth[0, 0] > 4 - cost / (1 - discount)
 
 
 def _oracle(program: str, folder: str, out: str) -> tuple[str, ...]:
@@ -229,4 +236,5 @@ FAMILY = Family(
     deeper={2: ("probability",), 4: ("parsing",), 5: ("optimization",)},
     generate=generate,
     requires=("python3",),
+    version=2,
 )

@@ -11,10 +11,10 @@ CENTURY = ", where years from 50 on are 19.. and others 20.."
 AMOUNT = {
     "plain": "{amount} is a whole number, filled up with zeros.",
     "leading": "{amount} has its sign (+ or -) in the first column and its last two digits behind the decimal point.",
-    "trailing": "{amount} has its sign (a blank or -) in the last column, before that digits, the last two of them behind "
-    "the decimal point.",
-    "overpunched": "{amount} is all digits, the last two behind the decimal point, and the very last one tells the sign: "
-    "{{ A B C D E F G H I stand for 0 to 9 of a positive number, }} J K L M N O P Q R for 0 to 9 of a negative one.",
+    "trailing": "{amount} has its sign (a blank or -) in the last column, before that digits, the last two of them "
+    "behind the decimal point.",
+    "overpunched": "{amount} is all digits, the last two behind the decimal point, and the very last tells the sign:"
+    " {{ A B C D E F G H I stand for 0 to 9 of a positive number, }} J K L M N O P Q R for 0 to 9 of a negative one.",
 }
 CLOSED = "Records with {closed} in {code} are left out of the result{late}."
 DELIMITED = """\
@@ -25,8 +25,8 @@ FIXED = """\
 file is in UTF-8. Text is on the left, filled up with blanks or cut where it is too long; {id} has its zeros; {day} is
 YYYY-MM-DD; {amount} begins with + or -, then come zeros and the number without its decimal point (zero has a +)."""
 CHANGES = """\
-{changes} is of the same form, but for A, C or D in the first column: a record to add, one to put in place of that with the
-same {id}, or one to delete. They are applied to the records of {source} in their order, before anything else."""
+{changes} is of the same form, but for A, C or D in the first column: a record to add, one to put in place of that with
+the same {id}, or one to delete. They are applied to the records of {source} in their order, before anything else."""
 REFUSED = """\
 A change that cannot be applied, as it adds a record that is there at that moment or changes or deletes one that is not,
 has no effect, but is listed in {refused} as its letter, a blank and the {id}, one per line in their order."""

@@ -1,8 +1,9 @@
 """Records of fixed width, as mainframes keep them, brought to another form.
 
-Level 1 has one file and a table of its columns; level 2 adds headers and trailers, days, signed amounts and records that
-are closed; level 3 an old character set, and new columns that count characters where the text is no longer one byte
-each; level 4 changes to apply in their order; level 5 overpunched signs, changes that cannot be applied and a trailer.
+Level 1 has one file and a table of its columns; level 2 adds headers and trailers, days, signed amounts and records
+that are closed; level 3 an old character set, and new columns that count characters where the text is no longer one
+byte each; level 4 changes to apply in their order; level 5 overpunched signs, a trailer and changes that cannot be
+applied.
 """
 
 from collections.abc import Mapping, Sequence
@@ -184,7 +185,7 @@ def _record(rng: Random, plan: Plan, number: str) -> Record:
 
 
 def _changes(rng: Random, plan: Plan, records: Sequence[Record]) -> list[tuple[str, Record]]:
-    """Changes to old and new records, some of which undo or need earlier ones; at level 5 also such as cannot be applied."""
+    """Changes to old and new records, some of which undo or need earlier ones; at level 5 some cannot be applied."""
     old = [record.number for record in rng.sample(records, 9)]
     new = [number for number in _numbers(rng, plan) if number not in {record.number for record in records}]
     steps = [("C", old[0]), ("C", old[1]), ("D", old[2]), ("D", old[3]), ("A", new[0]), ("A", new[1])]
