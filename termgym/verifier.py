@@ -33,6 +33,8 @@ RUN_OUTPUT_BYTES = 1 << 20
 REWARD_BYTES = 1 << 16
 PYTEST_CONFIGS = ("pytest.ini", "pytest.toml", "pyproject.toml", "tox.ini", "setup.cfg")
 _SHELL = "#!/bin/bash\n"
+_WHOLE = 'eval "$(cat)" </dev/null'
+"""For a script that is longer than an argument may be."""
 _IN_WORKDIR = 'mkdir -p -- "$0" 2>/dev/null; cd -- "$0" 2>/dev/null; exec /tests/test.sh'
 _BROKEN = (126, 127)  # a shell's "not executable" and "not found"
 
@@ -190,7 +192,7 @@ async def _run_all(task: Task, sandbox: Sandbox) -> Mapping[str, File]:
 
 async def _run(check: Check, fork: Sandbox) -> ExecResult:
     try:
-        return await fork.exec(["/bin/bash", "-c", check.run], timeout_s=RUN_TIMEOUT_S)
+        return await fork.exec(["/bin/bash", "-c", _WHOLE], stdin=check.run.encode(), timeout_s=RUN_TIMEOUT_S)
     except (SandboxDied, SandboxError) as error:  # the agent's program brought the fork down, or filled it up
         return ExecResult(-1, b"", str(error).encode())
 
