@@ -11,13 +11,13 @@ compares.
 
 import base64
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from termgym import dataset
 from termgym.dataset import Row
 from termgym.family import turns
+from termgym.heredoc import heredoc
 from termgym.problem import Case, Problem, problem_of
 from termgym.sources import WORKDIR, Shelf, Source
 from termgym.task import Check, File, Limits, Task
@@ -196,12 +196,9 @@ def _expected(cases: Sequence[Case]) -> File:
 
 
 def _oracle(problem: Problem) -> tuple[str, ...]:
-    """Keystrokes, if the solution can be typed: a tab completes names, and `!r` recalls a command."""
-    text = problem.solution.strip("\n")
-    long = any(len(line) > 2000 for line in text.split("\n"))
-    if not text or long or not text.isascii() or re.search(r"[\t\r]|!(?!=)|^END$", text, re.M):
-        return ()
-    return (f"cat > {PATH} <<'END'\n{text}\nEND\n", f"python3 -m py_compile {PATH} && echo fine\n")
+    """Keystrokes, if the solution can be typed."""
+    typed = heredoc(f"cat > {PATH}", problem.solution.strip("\n")) if problem.solution.strip() else ""
+    return (typed, f"python3 -m py_compile {PATH} && echo fine\n") if typed else ()
 
 
 def _solution(problem: Problem) -> dict[str, File]:

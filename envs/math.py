@@ -11,10 +11,12 @@ comes after the last `####` of a worked answer (GSM8K), or the last `\boxed{}` o
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from shlex import quote
 
 from termgym import dataset, equivalence
 from termgym.dataset import Row
 from termgym.family import turns
+from termgym.heredoc import heredoc
 from termgym.sources import WORKDIR, Shelf, Source
 from termgym.task import File, Limits, Task
 
@@ -28,7 +30,7 @@ ASKS = (
     "Here is a problem in mathematics:\n\n{problem}\n\nWork it out, by hand or with this machine. {form}\n",
 )
 FORM = "Write the answer alone, as one line, into {path}: a number, or an expression in LaTeX or as one types it."
-WRONG = {"nothing": "", "other": "-0.70710678", "unsaid": "the answer", "nonsense": r"\frac{"}
+WRONG = {"wrong/nothing": "", "wrong/other": "-0.70710678", "wrong/unsaid": "the answer", "wrong/broken": r"\frac{"}
 KEPT_CHARACTERS = 500
 """A longer answer is none that can be compared."""
 
@@ -41,14 +43,14 @@ def task_of(row: Row, name: str, licence: str) -> Task:
     """
     problem, answer = row.text(*PROBLEM).strip(), _answer(row)
     path = f"{WORKDIR}/{row.choose(('answer.txt', 'solution.txt', 'result.txt'))}"
-    typed = f"cat > {path} <<'END'\n{answer}\nEND\n"
+    typed = heredoc(f"cat > {path}", answer)
     return Task(
         id=f"math/{name}@{row.id}",
         instruction=row.choose(ASKS).format(problem=problem, form=FORM.format(path=path)),
         checks=equivalence.checks(path, answer),
         tests=equivalence.tests(),
-        oracle=turns((typed, f"cat {path}\n")),
-        solution={f"wrong/{name}.sh": File.of(f"echo '{text}' > {path}\n", 0o755) for name, text in WRONG.items()},
+        oracle=turns((typed, f"cat {path}\n")) if typed else (),
+        solution={f"{name}.sh": _writes(path, text) for name, text in {**WRONG, "solve": answer}.items()},
         limits=Limits(turns=30),
         domain="mathematics",
         level=row.level,
@@ -56,6 +58,10 @@ def task_of(row: Row, name: str, licence: str) -> Task:
         licence=row.licence or licence,
         provenance=row.provenance or name,
     )
+
+
+def _writes(path: str, text: str) -> File:
+    return File.of(f"printf '%s\\n' {quote(text)} > {path}\n", 0o755)
 
 
 def _answer(row: Row) -> str:

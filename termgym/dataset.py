@@ -250,7 +250,8 @@ def _parquet(paths: Sequence[Path], name: str) -> Rows:
 
     def load(index: int) -> Mapping[str, object]:
         number = bisect.bisect_right(ends, index)
-        return group(number).slice(index - ends[number] + sizes[number], 1).to_pylist()[0]
+        row: list[Mapping[str, object]] = group(number).slice(index - ends[number] + sizes[number], 1).to_pylist()
+        return row[0]
 
     return Rows(sum(sizes), load, lambda index: f"{name}, row {index}")
 

@@ -111,7 +111,7 @@ def _of_family(task: Task, family: Family, seed: int, level: int, record: Record
     """The gates that need a generator."""
     again, other = family.task(seed, level), family.task(seed + 1, level)
     seeds = Gate(False, "the same seed gives another task") if again.digest != task.digest else Gate(True)
-    if other.digest == task.digest or other.instruction == task.instruction:
+    if other.digest == task.digest:
         seeds = Gate(False, f"seed {seed + 1} gives the same task")
     record.seconds["generate"] = _generation_s(family, seed, level)
     quick = [

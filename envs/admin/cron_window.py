@@ -129,6 +129,8 @@ def generate(rng: Random, level: int) -> Draft:
     )
     start = datetime(rng.randint(2022, 2027), rng.randint(1, 11), rng.randint(1, 20))
     days, least = rng.randint(6, 9), 2
+    if level > 2:  # nine days from a Monday: weekdays that are off by one change every count
+        start, days = start - timedelta(days=start.weekday()), 9
     jobs = [_job(rng, name, level, number) for number, name in enumerate(rng.sample(TOPICS, 3 + level))]
     moment = start + timedelta(days=1, hours=rng.randint(0, 23), minutes=rng.randint(0, 59))
     last = start + timedelta(days=days - 1)
@@ -260,4 +262,5 @@ FAMILY = Family(
     deeper={2: ("parsing",), 4: ("scheduling",), 5: ("configuration-files",)},
     generate=generate,
     requires=("python3",),
+    version=2,
 )

@@ -7,6 +7,7 @@ level 5 asks for the guess that leaves the fewest codes in the worst case.
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import product
 from random import Random
 
@@ -41,6 +42,7 @@ OUT = "Write {out} with lines GAME.QUESTION = ANSWER, GAME being the name of the
 PROGRAM = """\
 import sys
 from collections import Counter
+from functools import lru_cache
 from itertools import product
 codes = ["".join(c) for c in product(sorted({letters!r}), repeat={size})]
 def answer(code, guess):
@@ -79,6 +81,7 @@ class Game:
         return off
 
 
+@lru_cache(maxsize=1 << 14)
 def _answer(code: str, guess: str) -> tuple[int, int]:
     black = sum(map(str.__eq__, code, guess))
     return black, sum(min(code.count(letter), guess.count(letter)) for letter in set(guess)) - black

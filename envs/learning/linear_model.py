@@ -153,6 +153,7 @@ def generate(rng: Random, level: int) -> Draft:
                 f'sed -i \'s/"{world.names[0]}": .*,/"{world.names[0]}": 0,/\' {out}\n',
             ),
             "of-three-rows": (f"sed -i '5,$d' {given}\n", *_oracle(program.replace("0.01)", "5.0)"), given, out)),
+            "weights-too-small": _oracle(program.replace("b[1:]))}", "(0.6 * w for w in b[1:])))}"), given, out),
             "a-list": (f"echo '[1, 2, 3]' > {out}\n",),
         },
         files={given: File.of("\n".join([",".join(header), *(",".join(row) for row in train), ""]))},

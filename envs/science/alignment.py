@@ -5,7 +5,7 @@ place costs more, level 5 local alignments. The alignments are judged by their s
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 from termgym.checks import answer
@@ -151,6 +151,9 @@ def generate(rng: Random, level: int) -> Draft:
     first = gap - rng.randint(2, 4) if level > 3 else gap
     costs = Costs(same, -rng.randint(2, 3), gap, first, level == 5, -1, near)
     pairs = {name: _pair(rng, letters, level) for name in rng.sample(HOSTS, 2 + level // 2)}
+    alike, name = replace(costs, near=()), next(iter(pairs))
+    while near and costs.best(*pairs[name]) == alike.best(*pairs[name]):
+        pairs[name] = _pair(rng, letters, level)
     folder = f"/app/{rng.choice(PLACES)}"
     given, out = (
         f"{folder}/{rng.choice(('pairs', 'sequences'))}.{rng.choice(('txt', 'fa'))}",
@@ -227,4 +230,5 @@ FAMILY = Family(
     deeper={3: ("parsing",), 4: ("optimization",), 5: ("searching",)},
     generate=generate,
     requires=("python3",),
+    version=2,
 )
