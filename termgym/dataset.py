@@ -21,7 +21,7 @@ from hashlib import sha256
 from importlib import import_module
 from itertools import accumulate
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, cast, overload
 
 from termgym.errors import TaskError
 from termgym.sources import Shelf
@@ -137,7 +137,13 @@ class Rows(Sequence[Mapping[str, object]]):
     def __len__(self) -> int:
         return self._size
 
-    def __getitem__(self, index: Any) -> Any:
+    @overload
+    def __getitem__(self, index: int) -> Mapping[str, object]: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Mapping[str, object]]: ...
+    def __getitem__(self, index: int | slice) -> Mapping[str, object] | Sequence[Mapping[str, object]]:
+        if isinstance(index, slice):
+            return [self._load(number) for number in range(self._size)[index]]
         return self._load(range(self._size)[index])
 
 
@@ -150,7 +156,7 @@ def shelf(path: Path, options: Mapping[str, str], name: str, make: Callable[[Row
         TaskError: There is no data set, it cannot be read, or none of its first rows is of the form.
     """
     called, licence = path.name.partition(".")[0] or "termgym", options.get("licence", "")
-    path = path if path.name else _shipped(name)
+    path = path if path.name else shipped(name)
     rows, renamed = read(path, options), _renamed(options.get("columns", ""))
 
     def load(key: str) -> Task:
@@ -161,7 +167,8 @@ def shelf(path: Path, options: Mapping[str, str], name: str, make: Callable[[Row
     return Shelf([str(number) for number in range(len(rows))], load)
 
 
-def _shipped(name: str) -> Path:
+def shipped(name: str) -> Path:
+    """The data set of this name that ships with termgym."""
     import termgym.envs
 
     return next(

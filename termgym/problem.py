@@ -161,6 +161,7 @@ FORMS = {
     "public_tests": _contests,
     "private_tests": _contests,
     "public_test_cases": _live,
+    "private_test_cases": _live,
     "test_list": _asserts,
     "entry_point": _human,
 }

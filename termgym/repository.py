@@ -30,6 +30,15 @@ def folder_of(path: Path) -> Path | None:
     return None
 
 
+def plain(folder: Path) -> dict[str, File]:
+    """The regular files below a folder that is no repository; what Python compiled is left out."""
+    paths = [path for path in sorted(folder.rglob("*")) if path.is_file() and not path.is_symlink()]
+    kept = [path for path in paths if not {"__pycache__", ".git"} & set(path.relative_to(folder).parts)]
+    return {
+        str(path.relative_to(folder)): File(path.read_bytes(), 0o644 | path.stat().st_mode & 0o111) for path in kept
+    }
+
+
 def tree(git: Path, ref: str, below: str, where: str) -> tuple[dict[str, File], list[str]]:
     """The regular files of a commit, of a folder in it, and the paths of what is none.
 
@@ -80,6 +89,16 @@ def _git(where: str, *args: str) -> bytes:
     except subprocess.CalledProcessError as error:
         said = error.stderr.decode(errors="replace").strip()
         raise TaskError(f"{where}: git says: {said:.300}") from error
+
+
+def commit(git: Path, ref: str) -> str:
+    """The full name of the commit that a ref is.
+
+    Raises:
+        TaskError: There is none.
+    """
+    with tarfile.open(fileobj=io.BytesIO(_archive(git, ref, "", str(git)))) as tar:
+        return tar.pax_headers["comment"]
 
 
 def touched(patch: str) -> list[str]:

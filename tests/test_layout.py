@@ -11,12 +11,13 @@ import termgym
 
 ROOT = Path(__file__).parents[1]
 # Data flow, from the left to the right: a module imports only from its own place or the left of it.
+DATASETS = ("dataset", "problem", "equivalence", "heredoc", "repository", "suite", "mutation")
 ORDER = (
     ("errors", "aio", "launcher"),
     ("image",),
     ("protocol", "keys", "outcome"),
     ("task",),
-    ("skill", "lexicon", "tamper", "harbor", "family", "checks", "archive", "sources", "envs"),
+    ("skill", "lexicon", "tamper", "harbor", "family", "checks", "archive", "sources", "envs", *DATASETS),
     ("proof", "split"),
     ("query",),
     ("source",),
@@ -48,7 +49,7 @@ ORDER = (
     ("duplicates",),
     ("export", "gates"),
     ("validate",),
-    ("generate",),
+    ("generate", "bugs"),
     ("demo",),
     ("cli", "__main__"),
 )

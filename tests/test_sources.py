@@ -56,7 +56,7 @@ def repository(tmp_path: Path) -> Path:
 
 
 def test_each_format_is_found_and_named() -> None:
-    assert list(sources()) == ["harbor", "nemotron", "parquet", "terminal_bench"]
+    assert list(sources()) == ["code", "harbor", "math", "nemotron", "parquet", "swe", "terminal_bench"]
     assert is_spec("harbor:x") and not is_spec("files/rename-by-date") and not is_spec("module:name")
 
 

@@ -1,4 +1,4 @@
-"""Commands about generation by a language model: `termgym generate skills`, `termgym generate seeds`."""
+"""Commands that make tasks: `termgym generate skills` and `seeds`, by a language model, and `bugs`, without one."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -84,6 +84,27 @@ def seeds(
     settings = {"route": "seeds", "problems": problems.name, "model": model}
     briefs = from_seeds(problems)
     _generate(briefs, settings, endpoint, out, concurrency, repairs, budget, image, context, against, option)
+
+
+@generate.command(epilog="Example: termgym generate bugs mine --n 20 --out bugs.jsonl")
+def bugs(
+    repository: Annotated[Path, typer.Argument(help="A git repository, or a plain folder.", show_default=False)],
+    out: Annotated[
+        Path, typer.Option(help="File of rows; --task swe:FILE?repos=FOLDER plays them.", show_default=False)
+    ],
+    n: Annotated[int, typer.Option("--n", min=1, help="Bugs at most.")] = 10,
+    seed: Annotated[int, typer.Option(help="Of the draw of places.")] = 0,
+    ref: Annotated[str, typer.Option(help="A commit, a tag or a branch, of a git repository.")] = "HEAD",
+    image: Image = "",
+) -> None:
+    """Break one place of a Python program at a time, and keep what its own unittest tests notice. No model is asked."""
+    from termgym import aio
+    from termgym.bugs import write
+
+    count = aio.run(write(repository, ref, out, n, seed, image))
+    typer.echo(f"{count} bugs in {out}; play them with --task 'swe:{out}?repos={repository.resolve().parent}'")
+    if not count:
+        base.stop(base.FAILED, "no test notices any change that was tried")
 
 
 def _generate(
