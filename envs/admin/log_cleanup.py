@@ -268,13 +268,9 @@ def _wrong(program: str, level: int) -> dict[str, str]:
 def _oracle(program: str, facts: Mapping[str, object], level: int) -> tuple[str, ...]:
     root = facts["root"]
     return (
-        f"ls -lR {root} | head -n 60\n",
+        f"ls -R {root} | head -n 60\n",
         *((f"cat {facts['conf']}\n",) if level > 1 else ()),
-        *(
-            (f"cat {facts['opened']}; find {root} -type l -ls; find {root} -name '{facts['hold']}'\n",)
-            if level > 2
-            else ()
-        ),
+        *((f"cat {facts['opened']}; find {root} -type l; find {root} -name '{facts['hold']}'\n",) if level > 2 else ()),
         f"cat > /tmp/cleanup.py <<'END'\n{program}END\n",
         "python3 /tmp/cleanup.py\n",
         f"find {root} -type f | sort | head -n 60\n",

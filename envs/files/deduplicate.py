@@ -173,7 +173,7 @@ def _oracle(program: str, top: str, tail: str) -> tuple[str, ...]:
         f"find {top} -type f -exec sha256sum {{}} + | cut -c1-64 | sort | uniq -d | wc -l\n",
         f"cat > /tmp/once.py <<'END'\n{program}END\n",
         f"python3 /tmp/once.py{tail}\n",
-        f"find {top} -ls | tail -n 20\n",
+        f"find {top} -printf '%y %8s %p %l\\n' | tail -n 20\n",
     )
 
 

@@ -171,14 +171,14 @@ def _oracle(depot: str, farm: str, level: int) -> tuple[str, ...]:
     retired = f" | grep -vxFf {depot}/retired.txt" if level > 4 else ""
     link = "ln -sfr" if level > 2 else "ln -sf"
     return (
-        f"find {depot} | head -n 30; ls -lR {farm} | head -n 40\n",
+        f"find {depot} | head -n 30; ls -RF {farm} | head -n 40\n",
         f"cat {depot}/*.txt\n" if level > 3 else f"ls {depot}\n",
         f"find {farm} -type l -delete\n",
         (
             f"for p in $({order}{retired}); do (cd {depot}/$p && find . -type f) | sed 's,^./,,' | while read -r f; do"
             f" mkdir -p $(dirname {farm}/$f); {link} {depot}/$p/$f {farm}/$f; done; done\n"
         ),
-        f"find {farm} -ls | tail -n 20\n",
+        f"find {farm} -printf '%p -> %l\\n' | tail -n 20\n",
     )
 
 

@@ -177,7 +177,7 @@ def _oracle(folder: str, out: str, packed: str, sums: str, day: str, level: int)
         " done | sort > /tmp/all\n"
     )
     return (
-        f"ls -l {folder}; cat {folder}/*.gone\n",
+        f"ls {folder}; cat {folder}/*.gone\n",
         listing,
         (
             "n=$(grep -n full- /tmp/all | tail -n 1 | cut -d: -f1); tail -n +$n /tmp/all | cut -d' ' -f2 > /tmp/use;"

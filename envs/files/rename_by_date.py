@@ -286,7 +286,7 @@ def _oracle(plan: Plan) -> tuple[str, ...]:
     free = f'while [ -e "$n" ]; do n="${{t}}{plan.number.format("${k}")}.{plan.ext}"; k=$((k+1)); done'
     copies = f'h=$(sha256sum <"$f"); [ -z "${{seen[$h]}}" ] || {{ mv -- "$f" {plan.double}/; continue; }}; seen[$h]=1\n'
     keys = (
-        (1, f"cd {plan.folder} && ls -la\n"),
+        (1, f"cd {plan.folder} && ls -A\n"),
         (1, f"head -n 4 ./*.{plan.ext} | head -n 20\n"),
         (2, "export LC_ALL=C\n"),
         (1, f"iso() {{ {branches}; fi 2>/dev/null; }}\n"),

@@ -275,7 +275,7 @@ def _oracle(spec: Spec) -> tuple[str, ...]:
     tell = f'END {{for (k in n) print k "{tab}" {values}}}'
     total = '\'{for (i=2; i<=NF; i++) s[i]+=$i} END {printf "TOTAL"; for (i=2; i<=NF; i++) printf FS s[i]; print ""}\''
     return (
-        f"ls -lR {spec.root}; head -n 5 {spec.log(spec.hosts[0])}; mkdir -p {spec.report.rpartition('/')[0]}\n",
+        f"ls -R {spec.root}; head -n 5 {spec.log(spec.hosts[0])}; mkdir -p {spec.report.rpartition('/')[0]}\n",
         *_gather(spec),
         *((teams, join) if level > 3 else ("mv /tmp/all /tmp/hits\n",)),
         f"printf '{tab.join((spec.key, *COLUMNS[level]))}\\n' > {spec.report}\n",
