@@ -47,34 +47,41 @@ def text_of(task: Task) -> str:
 class Overlap:
     """Why a task is too much like others."""
 
-    ngram: str
-    """The words that both have."""
     path: str
     """The other's file."""
+    ngram: str = ""
+    """The words that both have; empty where they are nearly the same without so many in a row."""
+
+    def __str__(self) -> str:
+        return f"{self.path} has {self.ngram!r} too" if self.ngram else f"{self.path} is nearly the same"
 
 
 class Index:
-    """The n-grams of folders of tasks, to hold other tasks against."""
+    """The n-grams of folders of tasks, and their near-duplicates, to hold other tasks against."""
 
     def __init__(self, folders: Sequence[Path], n: int = NGRAM) -> None:
         """Read every text file at and below the folders.
 
         Raises:
-            TaskError: There is no such folder, or no text in it.
+            TaskError: There is no such folder, no text in it, or rensa is not installed.
         """
-        self.n = n
-        self._found = {
-            gram: str(path) for folder in folders for path, text in _texts(folder) for gram in ngrams(text, n)
-        }
+        self.n, self._found, self._paths, self._near = n, dict[str, str](), list[str](), NearDuplicates()
+        for path, text in (pair for folder in folders for pair in _texts(folder)):
+            self._found |= dict.fromkeys(ngrams(text, n), str(path))
+            self._paths.append(str(path))
+            self._near.add(text)
 
     def __len__(self) -> int:
         return len(self._found)
 
     def overlap(self, task: Task) -> Overlap | None:
-        """The first n-gram that the task shares, if it shares any."""
+        """The first n-gram that the task shares, or else the file that its instruction nearly is."""
         tests = (file.content.decode(errors="ignore") for file in task.tests.values())
         text = "\n".join([text_of(task), *tests, *(check.script for check in task.checks)])
-        return next((Overlap(gram, self._found[gram]) for gram in ngrams(text, self.n) if gram in self._found), None)
+        if gram := next((gram for gram in ngrams(text, self.n) if gram in self._found), ""):
+            return Overlap(self._found[gram], gram)
+        near = self._near.find(task.opening)
+        return None if near is None else Overlap(self._paths[near])
 
 
 def _texts(folder: Path) -> Iterator[tuple[Path, str]]:
@@ -104,15 +111,20 @@ class NearDuplicates:
 
     def add(self, text: str) -> int | None:
         """Add a text; the number of an earlier one that it nearly is, from 0, if there is one."""
-        hashed = _rensa().RMinHash(num_perm=PERMUTATIONS, seed=1)
-        hashed.update(list(ngrams(text, SHINGLE)))
-        near = next((one for one in sorted(self._index.query(hashed)) if self._is_near(one, hashed)), None)
+        near, hashed = self._nearest(text)
         self._index.insert(len(self._hashes), hashed)
         self._hashes.append(hashed)
         return near
 
-    def _is_near(self, number: int, hashed: Any) -> bool:
-        return self._hashes[number].jaccard(hashed) >= self._similar
+    def find(self, text: str) -> int | None:
+        """The number of a text that this one nearly is, if there is one."""
+        return self._nearest(text)[0]
+
+    def _nearest(self, text: str) -> tuple[int | None, Any]:
+        hashed = _rensa().RMinHash(num_perm=PERMUTATIONS, seed=1)
+        hashed.update(list(ngrams(text, SHINGLE)))
+        found = (one for one in sorted(self._index.query(hashed)) if self._hashes[one].jaccard(hashed) >= self._similar)
+        return next(found, None), hashed
 
 
 def share(texts: Iterable[str]) -> float:

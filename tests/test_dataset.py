@@ -137,3 +137,11 @@ def test_a_large_set_is_read_as_it_is_asked_for(tmp_path: Path) -> None:
     assert len(rows) == 20_000 and rows[19_999] == {"problem": "19999", "answer": "19999"}
     with gym.make("Terminal-v0", task=f"math:{tmp_path / 'x.jsonl'}") as env:
         assert env.reset(seed=1)[1]["task"].startswith("math/x@")
+
+
+@pytest.mark.parametrize("spec", ["math:?index=8", "code:?index=0", "code:?index=7", "swe:?index=0", "swe:?index=7"])
+def test_a_task_is_the_same_as_a_harbor_folder(spec: str, tmp_path: Path) -> None:
+    task = first(spec)
+    again = Task.load(task.save(tmp_path / "task"))
+    assert again.digest == task.digest and again.oracle == task.oracle and again.licence == "Apache-2.0"
+    assert again.solution == task.solution and again.domain == task.domain and again.level == task.level

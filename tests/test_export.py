@@ -123,6 +123,9 @@ def test_an_index_finds_what_is_shared(tmp_path: Path) -> None:
     (tmp_path / "binary").write_bytes(b"\0" + task.instruction.encode())
     overlap = Index([tmp_path]).overlap(task)
     assert overlap and overlap.path.endswith("deep/a.txt") and len(overlap.ngram.split()) == 14
+    (tmp_path / "deep" / "a.txt").write_text(f"One more word. {task.instruction}")
+    near = Index([tmp_path], n=10_000).overlap(task)
+    assert near and not near.ngram and "deep/a.txt is nearly the same" in str(near)
     (tmp_path / "deep" / "a.txt").write_text("nothing of the kind " * 9)
     assert Index([tmp_path]).overlap(task) is None
     with pytest.raises(TaskError, match="there is no such folder"):

@@ -168,7 +168,7 @@ def test_near_duplicates_and_what_is_not_to_be_met_are_rejected(tmp_path: Path) 
     first, second, third = generation.store.entries.values()
     assert first.accepted
     assert second.reason == "it is nearly skills-00000"
-    assert "has words in common" in third.reason and "instruction.md" in third.reason
+    assert "too much like another" in third.reason and "instruction.md" in third.reason
 
 
 def test_errors_that_pass_are_retried_and_others_leave_the_brief_for_the_next_run(tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ def export_tasks(
     """Write tasks as Harbor task folders, or as parquet files whose rows hold such folders (task="parquet:OUT").
 
     The same command writes the same bytes, and goes on where it was stopped. Tasks that have 14 words in a row in
-    common with a file of --against are left out, and told.
+    common with a file of --against, or are nearly the same, are left out, and told.
     """
     from termgym.export import Writer, export, selection
 
@@ -54,7 +54,7 @@ def export_tasks(
             dropped += len(part.dropped)
             advance(part.count + len(part.dropped))
             for name, overlap in part.dropped.items():
-                typer.echo(f"termgym: left out {name}: {overlap.path} has {overlap.ngram!r} too", err=True)
+                typer.echo(f"termgym: left out {name}: {overlap}", err=True)
     typer.echo(f"{written} tasks in {out}" + (f", {dropped} left out" if dropped else ""))
 
 
@@ -84,7 +84,7 @@ def overlap(
         base.print_json({"tasks": len(selected), "overlaps": {name: asdict(hit) for name, hit in found.items()}})
     else:
         for name, hit in found.items():
-            typer.echo(f"{name}: {hit.path} has {hit.ngram!r} too")
+            typer.echo(f"{name}: {hit}")
         typer.echo(f"{len(found)} of {len(selected)} tasks overlap")
     if found:
         raise typer.Exit(base.FAILED)

@@ -44,7 +44,7 @@ class Settings:
     context: str = ""
     """What the image has, in words; empty for what the host's userland has."""
     against: Index | None = None
-    """What tasks must not have words in common with."""
+    """What tasks must not be too much like."""
     sandbox: str = "namespace"
 
 
@@ -140,7 +140,7 @@ class _Work:
     async def _judged(self, task: Task) -> str:
         """Why the task is rejected, or nothing."""
         if self._settings.against and (overlap := self._settings.against.overlap(task)):
-            return f"it has words in common with {overlap.path}: {overlap.ngram!r}"
+            return f"it is too much like another: {overlap}"
         async with self._gates:
             validation = await validate(Candidate(task.id, lambda: task), self._settings.sandbox)
         return _why_not(validation) or self._add(task.id, task)
