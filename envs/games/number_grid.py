@@ -6,6 +6,7 @@ whose sums are given, level 5 a square with too few numbers, of which all ways t
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import chain
 from random import Random
 
@@ -108,6 +109,18 @@ MOST = 60
 BOXES = {4: (2, 2), 6: (2, 3)}
 
 
+@cache
+def _groups(n: int, box: tuple[int, int] | None) -> dict[Cell, set[Cell]]:
+    """Cell -> those that may not have its number."""
+    cells = [(r, c) for r in range(n) for c in range(n)]
+    h, w = box or (1, n)
+
+    def meet(r: int, c: int, a: int, b: int) -> bool:
+        return (r, c) != (a, b) and (a == r or b == c or (a // h, b // w) == (r // h, c // w))
+
+    return {(r, c): {(a, b) for a, b in cells if meet(r, c, a, b)} for r, c in cells}
+
+
 @dataclass(frozen=True, slots=True)
 class Puzzle:
     """A square, 0 where a number is missing, and what else is said."""
@@ -121,22 +134,11 @@ class Puzzle:
         """The first ways to complete it."""
         found: list[list[list[int]]] = []
         grid = [list(row) for row in self.grid]
-        for _ in self._search(grid, self._groups()):
+        for _ in self._search(grid, _groups(len(grid), self.box)):
             found.append([list(row) for row in grid])
             if len(found) == most:
                 break
         return found
-
-    def _groups(self) -> dict[Cell, set[Cell]]:
-        """Cell -> those that may not have its number."""
-        n = len(self.grid)
-        cells = [(r, c) for r in range(n) for c in range(n)]
-        h, w = self.box or (1, n)
-
-        def meet(r: int, c: int, a: int, b: int) -> bool:
-            return (r, c) != (a, b) and (a == r or b == c or (a // h, b // w) == (r // h, c // w))
-
-        return {(r, c): {(a, b) for a, b in cells if meet(r, c, a, b)} for r, c in cells}
 
     def _search(self, grid: list[list[int]], groups: Mapping[Cell, set[Cell]]) -> Iterator[None]:
         best: tuple[Cell, list[int]] | None = None
@@ -219,7 +221,15 @@ def _instruction(rng: Random, level: int, facts: Mapping[str, str]) -> str:
 
 
 def _puzzle(rng: Random, level: int, number: int) -> Puzzle:
-    """A square of one kind, with as few numbers as some tries leave."""
+    """A square of one kind, whose own rules are needed to complete it."""
+    while True:
+        puzzle = _drawn(rng, level, number)
+        if Puzzle(puzzle.grid) == puzzle or len(Puzzle(puzzle.grid).solutions(2)) == 2:
+            return puzzle
+
+
+def _drawn(rng: Random, level: int, number: int) -> Puzzle:
+    """With as few numbers as some tries leave."""
     kind = number % min(level, 4)  # plain, less, box, cages
     n = 4 if level == 1 else 6 if kind == 2 else 5
     full = _full(rng, n, BOXES[n] if kind == 2 else None)
@@ -234,7 +244,7 @@ def _puzzle(rng: Random, level: int, number: int) -> Puzzle:
         starts = [(r, c) for r in range(0, n - 1, 2) for c in range(n - 1)]
         cages = [((r, c), (r, c + 1), (r + 1, c)) for r, c in rng.sample(starts, 3)]
         puzzle = replace(puzzle, cages=tuple((sum(full[r][c] for r, c in cage), cage) for cage in cages))
-    for cell in rng.sample(cells, n * n * 3 // 5):
+    for cell in rng.sample(cells, len(cells)):
         fewer = _without(puzzle, cell)
         if len(fewer.solutions(2)) == 1:
             puzzle = fewer

@@ -219,7 +219,7 @@ def _row(rng: Random, number: int, name: str, level: int, n: int) -> Row:
 
 def _doubled(rng: Random, rows: list[Row]) -> list[Row]:
     """Two good rows get a later one with the same id, written otherwise."""
-    for place in [n for n, row in enumerate(rows) if not row.reason][:2]:
+    for place in reversed([n for n, row in enumerate(rows) if not row.reason][:2]):  # what is put in moves later ones
         row = rows[place]
         later = Row(
             (row.clean[0].zfill(5), f"{row.clean[1]} II", *row.written[2:]),
@@ -263,4 +263,5 @@ FAMILY = Family(
     deeper={2: ("dates",), 3: ("normalization",), 4: ("deduplication",), 5: ("validation",)},
     generate=generate,
     requires=("python3",),
+    version=2,
 )
