@@ -244,7 +244,7 @@ def _drawn(rng: Random, level: int, number: int) -> Puzzle:
         starts = [(r, c) for r in range(0, n - 1, 2) for c in range(n - 1)]
         cages = [((r, c), (r, c + 1), (r + 1, c)) for r, c in rng.sample(starts, 3)]
         puzzle = replace(puzzle, cages=tuple((sum(full[r][c] for r, c in cage), cage) for cage in cages))
-    for cell in rng.sample(cells, len(cells)):
+    for cell in rng.sample(cells, n * n * 3 // 4):
         fewer = _without(puzzle, cell)
         if len(fewer.solutions(2)) == 1:
             puzzle = fewer
