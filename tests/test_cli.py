@@ -98,7 +98,7 @@ def test_show_takes_a_task_folder(task: str) -> None:
         ("list --domain debuging", "did you mean debugging"),
         ("show files/rename", "did you mean files/rename-by-date"),
         ("show ./no-such-folder", "no-such-folder"),
-        ("show files/rename-by-date --level 9", "levels 1 to 3, not 9"),
+        ("show files/rename-by-date --level 9", "levels 1 to 5, not 9"),
         ("eval --policy orcale", "did you mean oracle"),
         ("eval --policy idle --task files/rename", "did you mean files/rename-by-date"),
         ("eval --policy idle --sandbox namespce --task files/rename-by-date --out OUT", "did you mean namespace"),

@@ -127,8 +127,8 @@ def test_a_plan_has_the_attempts_that_it_counts() -> None:
 
 
 def test_a_plan_takes_each_level_in_turn_and_consecutive_seeds() -> None:
-    plan = Plan.of("idle", ["files/rename-by-date"], episodes=4, seed=5)
-    assert [attempt.task.id.rpartition("@")[2] for attempt in plan] == ["5.1", "6.2", "7.3", "8.1"]
-    assert len(plan) == 4
+    plan = Plan.of("idle", ["files/rename-by-date"], episodes=6, seed=5)
+    assert [attempt.task.id.rpartition("@")[2] for attempt in plan] == ["5.1", "6.2", "7.3", "8.4", "9.5", "10.1"]
+    assert len(plan) == 6
     fixed = Plan.of("idle", ["files/rename-by-date"], episodes=2, level=2)
     assert [attempt.task.level for attempt in fixed] == [2, 2]

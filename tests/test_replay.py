@@ -208,7 +208,7 @@ def test_invalid_episodes_and_unknown_tasks_are_refused(three: Trajectory) -> No
         again(three, None)
     with pytest.raises(TaskError, match="did you mean files/rename-by-date"):
         again(replace(three, task="files/rename@0.1", family="files/rename", seed=0, level=1), None)
-    with pytest.raises(TaskError, match="levels 1 to 3"):
+    with pytest.raises(TaskError, match="levels 1 to 5"):
         again(replace(three, task="files/rename-by-date@0.9", family="files/rename-by-date", seed=0, level=9), None)
 
 
