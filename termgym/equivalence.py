@@ -127,7 +127,7 @@ def tests() -> dict[str, File]:
     """Path below /tests -> file.
 
     Raises:
-        TaskError: The library is not installed here.
+        TaskError: The library is not installed here, or the cache cannot be written.
     """
     program = _PROGRAM.replace("{cpu}", str(CPU_S)).replace("{memory}", str(MEMORY_MB)).replace("{library}", LIBRARY)
     return {"judge.py": File.of(program), LIBRARY: File(_library())}
@@ -142,13 +142,16 @@ def _library() -> bytes:
         raise TaskError("math needs math-verify: pip install 'termgym[math]'") from error
     python = _python()
     kept = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "termgym" / f"{name}-{python[1]}.zip"
-    if not kept.exists():
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(dir=kept.parent) as folder:
-            _compile(Path(folder, "tree"), python[0])
-            _pack(Path(folder, "tree"), made := Path(folder, "made.zip"))
-            made.replace(kept)
-    return kept.read_bytes()
+    try:
+        if not kept.exists():
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            with TemporaryDirectory(dir=kept.parent) as folder:
+                _compile(Path(folder, "tree"), python[0])
+                _pack(Path(folder, "tree"), made := Path(folder, "made.zip"))
+                made.replace(kept)
+        return kept.read_bytes()
+    except OSError as error:
+        raise TaskError(f"{kept}: cannot be kept: {error}; XDG_CACHE_HOME says where else") from error
 
 
 def _python() -> tuple[str, str]:

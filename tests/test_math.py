@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from termgym import equivalence
+from termgym.errors import TaskError
 from termgym.sources import open_source
 from termgym.task import Task
 from tests.judged import judged, solved
@@ -70,6 +71,16 @@ def test_other_answers(judge: Path, want: str, got: str) -> None:
 def test_a_few_of_both_kinds(judge: Path) -> None:
     assert says(judge, "3/4", "0.75") and says(judge, r"2\sqrt{5}", "sqrt(20)") and says(judge, "(B)", "b")
     assert not says(judge, "3/4", "0.7") and not says(judge, "x^2", "x^3")
+
+
+def test_a_cache_that_cannot_be_written_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", "/proc/nowhere")
+    equivalence._library.cache_clear()
+    try:
+        with pytest.raises(TaskError, match="XDG_CACHE_HOME says where else"):
+            equivalence.tests()
+    finally:
+        equivalence._library.cache_clear()
 
 
 def task() -> Task:
