@@ -4,9 +4,14 @@ The same selection gives the same bytes. What is there already is not made again
 goes on where it was: a folder or a file that is there is whole.
 """
 
+import fcntl
 import json
 import multiprocessing
-from collections.abc import Iterator, Mapping, Sequence
+import os
+import shutil
+import signal
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib import import_module
 from itertools import count, islice
@@ -16,7 +21,8 @@ from typing import Any
 from termgym.duplicates import Index, Overlap
 from termgym.errors import TaskError, UnknownName
 from termgym.family import Family, find_family
-from termgym.harbor import folder_name, to_files
+from termgym.harbor import SCRATCH, folder_name, to_files
+from termgym.launcher import linux
 from termgym.source import TaskSource, Wanted
 from termgym.split import find_split
 from termgym.task import Task
@@ -127,12 +133,12 @@ class Writer:
         if form == "parquet":
             _pyarrow()
         out.mkdir(parents=True, exist_ok=True)
-        self._out, self._form, self._against = out, form, against
+        self.out, self._form, self._against = out, form, against
         self._index = Index(against) if against else None
 
     def __reduce__(self) -> tuple[type["Writer"], tuple[Path, str, Sequence[Path]]]:
         """Another process reads the folders itself."""
-        return Writer, (self._out, self._form, self._against)
+        return Writer, (self.out, self._form, self._against)
 
     def parts(self, selected: Sequence[Selected]) -> Iterator[Part]:
         """What to write, in pieces."""
@@ -146,13 +152,13 @@ class Writer:
         if self._form == "parquet":
             return self._rows(part, dropped)
         for made in part.selected:
-            folder = self._out / folder_name(made.id)
+            folder = self.out / folder_name(made.id)
             if not folder.exists() and (task := self._kept(made, dropped)):
                 task.save(folder)
         return Written(len(part.selected) - len(dropped), dropped)
 
     def _rows(self, part: Part, dropped: dict[str, Overlap]) -> Written:
-        path = self._out / f"tasks-{part.number:05}.parquet"
+        path = self.out / f"tasks-{part.number:05}.parquet"
         if path.exists():
             return Written(_pyarrow().ParquetFile(path).metadata.num_rows, {})
         rows = [row(task) for made in part.selected if (task := self._kept(made, dropped))]
@@ -175,6 +181,7 @@ _writer: Writer | None = None
 def _begin(writer: Writer) -> None:
     global _writer
     _writer = writer
+    linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)  # or it would write on beside the export that goes on
 
 
 def _write(part: Part) -> Written:
@@ -186,10 +193,27 @@ def export(selected: Sequence[Selected], writer: Writer, processes: int | None =
     """Write the tasks by so many processes (None: of all processors), and hand out what came of each part.
 
     Raises:
-        TaskError: A task cannot be written.
+        TaskError: A task cannot be written, or another export writes there.
     """
-    with multiprocessing.get_context("spawn").Pool(processes, _begin, (writer,)) as pool:
+    with _alone(writer.out), multiprocessing.get_context("spawn").Pool(processes, _begin, (writer,)) as pool:
         yield from pool.imap_unordered(_write, list(writer.parts(selected)))
+
+
+@contextmanager
+def _alone(folder: Path) -> Generator[None]:
+    """Nobody else exports there meanwhile; and what one that was killed had begun is removed."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # a file system that has no locks
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise TaskError(f"{folder}: another export is writing there; wait for it, or stop it") from error
+        for begun in folder.glob(f"{SCRATCH}*"):
+            shutil.rmtree(begun)
+        yield
+    finally:
+        os.close(handle)
 
 
 def row(task: Task) -> dict[str, Any]:

@@ -64,6 +64,16 @@ def test_an_export_that_was_stopped_goes_on(form: str, tmp_path: Path) -> None:
     assert all(path.stat().st_mtime_ns == before[path] for path in whole)
 
 
+def test_two_exports_do_not_write_to_one_folder(tmp_path: Path) -> None:
+    selected = selection(FAMILIES, "train", 45)
+    running = export(selected, Writer(tmp_path, "harbor"), 1)
+    next(running)
+    with pytest.raises(TaskError, match="another export is writing there"):
+        written(tmp_path, "harbor")
+    assert sum(part.count for part in running) == 25 and not list(tmp_path.glob(".*"))
+    assert written(tmp_path, "harbor") == 30
+
+
 def test_a_selection_takes_families_levels_and_seeds_in_turn() -> None:
     names = [made.id for made in selection(FAMILIES, "test", 6)]
     first = SPLITS["test"].seeds.start

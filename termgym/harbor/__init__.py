@@ -38,6 +38,8 @@ from termgym.harbor.generated import is_generated
 from termgym.harbor.layout import FILES, SETUP, STEPS, check_path, disk_mode, is_ours, layout, listed_attributes
 from termgym.task import Check, File, Step, Task
 
+SCRATCH = ".termgym-"
+"""What the folder begins with that a task is written in, beside the one it becomes."""
 _CAN_BE_GENERATED = ("tests/test.sh", "environment/Dockerfile", "solution/solve.sh")
 
 
@@ -64,7 +66,7 @@ def save(task: Task, folder: Path) -> Path:
     if target.exists() and not (target.is_dir() and not any(target.iterdir())):
         raise TaskError(f"{folder}: is there already; a task is saved to a new or an empty folder")
     target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".termgym-", dir=target.parent) as scratch:
+    with tempfile.TemporaryDirectory(prefix=SCRATCH, dir=target.parent) as scratch:
         draft = Path(scratch, target.name)
         try:
             _write(task, draft)
