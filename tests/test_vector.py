@@ -11,7 +11,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -493,6 +493,15 @@ def echoes(env: Any, turn: int) -> tuple[Any, ...]:
     return env.step([typed(f"echo slot {i} turn $(({turn}))\n") for i in range(env.num_envs)])
 
 
+def _wait_for_end(pid: int) -> None:
+    """Until a first process, and so all others of its sandbox, are gone."""
+    deadline = time.monotonic() + 10
+    with suppress(OSError):
+        while Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX":
+            assert time.monotonic() < deadline
+            time.sleep(0.001)
+
+
 def undisturbed(result: tuple[Any, ...], turn: int, *lost: int) -> None:
     """Nothing but the `lost` ones shows that something happened."""
     observations, rewards, terminations, truncations, infos = result
@@ -526,6 +535,7 @@ def test_the_death_of_a_sandbox_invalidates_its_episode_only(in_the_middle: bool
             result = env.step([typed(f"sleep {0.5 * (i == 1)}; echo slot {i} turn $((2))\n") for i in range(3)])
         else:
             os.kill(first_process, signal.SIGKILL)
+            _wait_for_end(first_process)  # its shell could be quicker than the kernel
             result = echoes(env, 2)
         undisturbed(result, 2, 1)
         assert (result[1][1], result[2][1], result[3][1]) == (0.0, False, True)
