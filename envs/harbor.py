@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 
 from termgym.errors import TaskError
 from termgym.harbor import of_files
-from termgym.repository import tree
+from termgym.repository import folder_of, tree
 from termgym.sources import Shelf, Source, shelf_of
 from termgym.task import File, Task
 
@@ -21,9 +21,9 @@ TOML = "task.toml"
 
 def open_path(path: Path, options: Mapping[str, str]) -> Shelf:
     """The tasks at a path."""
-    bare = (path / "objects").is_dir() and (path / "HEAD").is_file()
-    if options or bare:
-        return _of_repository(path if bare else path / ".git", options.get("ref", "HEAD"), options.get("path", ""))
+    git = folder_of(path)
+    if options or git == path:
+        return _of_repository(git or path / ".git", options.get("ref", "HEAD"), options.get("path", ""))
     return shelf_of(path, lambda folder: (folder / TOML).exists(), Task.load, f"task folder: none has a {TOML}")
 
 

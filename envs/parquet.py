@@ -1,12 +1,11 @@
 """Tasks in parquet files, as `termgym tasks export --format parquet` writes them: each row holds a task folder."""
 
 from collections.abc import Mapping
-from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 from termgym import harbor
 from termgym.errors import TaskError
+from termgym.parquet import open_file
 from termgym.sources import Shelf, Source
 from termgym.task import File, Task
 
@@ -27,24 +26,14 @@ def open_files(path: Path, options: Mapping[str, str]) -> Shelf:
 
 def _groups(path: Path) -> list[int]:
     """How many rows each row group of a file has."""
-    try:
-        metadata: Any = _file(path).metadata
-    except (OSError, ValueError) as error:  # pyarrow's own errors are ValueErrors
-        raise TaskError(f"{path}: cannot be read as parquet: {error}") from error
+    metadata = open_file(path).metadata
     if "id" not in metadata.schema.names:
         raise TaskError(f"{path}: has no column 'id'; expected what `termgym tasks export` writes")
     return [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
 
 
-def _file(path: Path | str) -> Any:
-    try:
-        return import_module("pyarrow.parquet").ParquetFile(path)
-    except ImportError as error:
-        raise TaskError("parquet needs pyarrow: pip install 'termgym[data]'") from error
-
-
 def _task(path: str, group: int, row: int) -> Task:
-    table: Any = _file(path).read_row_group(group, ["id", "files"])
+    table = open_file(Path(path)).read_row_group(group, ["id", "files"])
     files = {file["path"]: File(file["content"], file["mode"]) for file in table["files"][row].as_py()}
     return harbor.of_files(files, harbor.folder_name(str(table["id"][row])))
 

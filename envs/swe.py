@@ -21,7 +21,6 @@ from typing import Any, cast
 
 from termgym import dataset, repository, suite
 from termgym.dataset import Row
-from termgym.errors import TaskError
 from termgym.family import turns
 from termgym.heredoc import heredoc
 from termgym.sources import WORKDIR, Shelf, Source
@@ -49,6 +48,7 @@ while IFS= read -r line; do
   grep -aqxF -- "$line" "/tests/runs/${0##*/}/stdout" || exit 1
 done <"expected/${0##*/}.txt"
 """
+_files_of = lru_cache(maxsize=4)(repository.files_of)
 GROUPS = 4
 """Checks of each kind, at most; each has ten seconds for its tests."""
 
@@ -98,19 +98,9 @@ def _tree(row: Row, repos: Path) -> Mapping[str, File]:
     found = next((place for place in places if place.is_dir()), None)
     if found is None:
         raise row.error("repo", f"{name!r}: there is no {places[0]} nor {places[1]}; repos=FOLDER says where they are")
-    files = _read(found, commit)
+    files = _files_of(found, commit)
     bug = str(row.get("bug") or "")
     return repository.patched(files, bug, row.where) if bug else files
-
-
-@lru_cache(maxsize=4)
-def _read(place: Path, commit: str) -> Mapping[str, File]:
-    if not commit:
-        return repository.plain(place)
-    git = repository.folder_of(place)
-    if git is None:
-        raise TaskError(f"{place}: is no git repository, and the row has a base_commit")
-    return repository.tree(git, commit, "", str(place))[0]
 
 
 def _groups(row: Row) -> Iterator[tuple[str, tuple[float, list[str]]]]:

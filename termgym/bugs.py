@@ -80,7 +80,7 @@ async def write(place: Path, ref: str, out: Path, n: int, seed: int, image: str 
     """
     git = repository.folder_of(place)
     commit = repository.commit(git, ref) if git else ""
-    files = repository.tree(git, commit, "", str(place))[0] if git else repository.plain(place)
+    files = repository.files_of(place, commit)
     found = 0
     try:
         with out.open("w", encoding="utf-8") as file:

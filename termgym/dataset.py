@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any, cast, overload
 
 from termgym.errors import TaskError
+from termgym.parquet import open_file
 from termgym.sources import Shelf
 from termgym.task import Task
 
@@ -245,7 +246,7 @@ def _lines(path: Path) -> Rows:
 
 
 def _parquet(paths: Sequence[Path], name: str) -> Rows:
-    files = [_parquet_file(path) for path in paths]
+    files = [open_file(path) for path in paths]
     groups = [(file, group) for file in files for group in range(file.num_row_groups)]
     sizes = [file.metadata.row_group(group).num_rows for file, group in groups]
     ends = list(accumulate(sizes))
@@ -261,15 +262,6 @@ def _parquet(paths: Sequence[Path], name: str) -> Rows:
         return row[0]
 
     return Rows(sum(sizes), load, lambda index: f"{name}, row {index}")
-
-
-def _parquet_file(path: Path) -> Any:
-    try:
-        return import_module("pyarrow.parquet").ParquetFile(path)
-    except ImportError as error:
-        raise TaskError("parquet needs pyarrow: pip install 'termgym[data]'") from error
-    except (OSError, ValueError) as error:  # pyarrow's own errors are ValueErrors
-        raise TaskError(f"{path}: cannot be read as parquet: {error}") from error
 
 
 def _hub(name: str, options: Mapping[str, str]) -> Rows:

@@ -7,21 +7,22 @@ goes on where it was: a folder or a file that is there is whole.
 import fcntl
 import json
 import multiprocessing
-import os
 import shutil
 import signal
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
+from termgym import parquet
 from termgym.duplicates import Index, Overlap
 from termgym.errors import TaskError, UnknownName
 from termgym.family import Family, find_family
 from termgym.harbor import SCRATCH, folder_name, to_files
+from termgym.image.files import locked
 from termgym.launcher import linux
 from termgym.source import TaskSource, Wanted
 from termgym.split import find_split
@@ -131,7 +132,7 @@ class Writer:
         if form not in FORMATS:
             raise UnknownName("format of tasks", form, FORMATS)
         if form == "parquet":
-            _pyarrow()
+            parquet.library()
         out.mkdir(parents=True, exist_ok=True)
         self.out, self._form, self._against = out, form, against
         self._index = Index(against) if against else None
@@ -160,10 +161,10 @@ class Writer:
     def _rows(self, part: Part, dropped: dict[str, Overlap]) -> Written:
         path = self.out / f"tasks-{part.number:05}.parquet"
         if path.exists():
-            return Written(_pyarrow().ParquetFile(path).metadata.num_rows, {})
+            return Written(parquet.open_file(path).metadata.num_rows, {})
         rows = [row(task) for made in part.selected if (task := self._kept(made, dropped))]
         unfinished = path.with_suffix(".part")
-        _pyarrow().write_table(_table(rows), unfinished, row_group_size=GROUP)
+        parquet.library().write_table(_table(rows), unfinished, row_group_size=GROUP)
         unfinished.rename(path)
         return Written(len(rows), dropped)
 
@@ -202,18 +203,16 @@ def export(selected: Sequence[Selected], writer: Writer, processes: int | None =
 @contextmanager
 def _alone(folder: Path) -> Generator[None]:
     """Nobody else exports there meanwhile; and what one that was killed had begun is removed."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        with suppress(OSError):  # a file system that has no locks
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise TaskError(f"{folder}: another export is writing there; wait for it, or stop it") from error
+    with ExitStack() as held:
+        try:
+            held.enter_context(locked(folder, fcntl.LOCK_EX | fcntl.LOCK_NB))
+        except BlockingIOError as error:
+            raise TaskError(f"{folder}: another export is writing there; wait for it, or stop it") from error
+        except OSError:
+            pass  # a file system that has no locks
         for begun in folder.glob(f"{SCRATCH}*"):
             shutil.rmtree(begun)
         yield
-    finally:
-        os.close(handle)
 
 
 def row(task: Task) -> dict[str, Any]:
@@ -242,10 +241,3 @@ def _table(rows: list[dict[str, Any]]) -> Any:
     types = {"skills": words, "requires": words, "level": pyarrow.int32(), "files": pyarrow.list_(file)}
     schema = pyarrow.schema([(name, types.get(name, pyarrow.string())) for name in COLUMNS])
     return pyarrow.Table.from_pylist(rows, schema)
-
-
-def _pyarrow() -> Any:
-    try:
-        return import_module("pyarrow.parquet")
-    except ImportError as error:
-        raise TaskError("parquet needs pyarrow: pip install 'termgym[data]'") from error

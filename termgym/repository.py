@@ -11,7 +11,8 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from termgym.errors import TaskError
@@ -39,6 +40,20 @@ def plain(folder: Path) -> dict[str, File]:
     }
 
 
+def files_of(place: Path, commit: str = "") -> Mapping[str, File]:
+    """The regular files of a repository at a commit; without one, those of a plain folder.
+
+    Raises:
+        TaskError: It is no repository, or has no such commit.
+    """
+    if not commit:
+        return plain(place)
+    git = folder_of(place)
+    if git is None:
+        raise TaskError(f"{place}: is no git repository, and has no commit {commit!r}")
+    return tree(git, commit, "", str(place))[0]
+
+
 def tree(git: Path, ref: str, below: str, where: str) -> tuple[dict[str, File], list[str]]:
     """The regular files of a commit, of a folder in it, and the paths of what is none.
 
@@ -57,7 +72,14 @@ def tree(git: Path, ref: str, below: str, where: str) -> tuple[dict[str, File], 
 
 
 def _archive(git: Path, ref: str, below: str, where: str) -> bytes:
-    """A tar archive of a commit, made by a repository of ours that borrows the other's objects."""
+    """A tar archive of a commit."""
+    with _borrowed(git, ref, where) as scratch:
+        return _git(where, f"--git-dir={scratch}", "archive", "--format=tar", ref, "--", *([below] if below else []))
+
+
+@contextmanager
+def _borrowed(git: Path, ref: str, where: str) -> Generator[str]:
+    """A repository of ours that borrows the other's objects and refs; what is no ref by its form is refused."""
     if not (git / "objects").is_dir():
         raise TaskError(f"{where}: {git} is no git repository; expected a checkout or a bare repository")
     if not _REF.fullmatch(ref):
@@ -71,7 +93,7 @@ def _archive(git: Path, ref: str, below: str, where: str) -> bytes:
             shutil.copytree(git / "refs", Path(scratch, "refs"), ignore=_strange, dirs_exist_ok=True)
         Path(scratch, "objects/info").mkdir(parents=True, exist_ok=True)
         Path(scratch, "objects/info/alternates").write_text(f"{(git / 'objects').resolve()}\n")
-        return _git(where, f"--git-dir={scratch}", "archive", "--format=tar", ref, "--", *([below] if below else []))
+        yield scratch
 
 
 def _strange(folder: str | Path, names: Iterable[str]) -> list[str]:
@@ -97,11 +119,11 @@ def commit(git: Path, ref: str) -> str:
     Raises:
         TaskError: There is none.
     """
-    with tarfile.open(fileobj=io.BytesIO(_archive(git, ref, "", str(git)))) as tar:
-        return tar.pax_headers["comment"]
+    with _borrowed(git, ref, str(git)) as scratch:
+        return _git(str(git), f"--git-dir={scratch}", "rev-parse", "--verify", f"{ref}^{{commit}}").decode().strip()
 
 
-def touched(patch: str) -> list[str]:
+def _touched(patch: str) -> list[str]:
     """The files that a patch changes, makes or removes."""
     return sorted({match[1] for match in _MARK.finditer(patch)} - {"/dev/null"})
 
@@ -112,7 +134,7 @@ def patched(files: Mapping[str, File], patch: str, where: str) -> dict[str, File
     Raises:
         TaskError: It does not apply.
     """
-    paths = touched(patch)
+    paths = _touched(patch)
     if strange := [path for path in paths if path.startswith("/") or ".." in path.split("/")]:
         raise TaskError(f"{where}: the patch changes {strange[0]!r:.100}; expected paths below the repository")
     with tempfile.TemporaryDirectory(prefix="termgym-git-") as scratch:

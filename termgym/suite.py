@@ -8,7 +8,6 @@ apart, SWE-bench's no more than this one, is code under test that rewrites the r
 
 import base64
 import io
-import re
 import tarfile
 from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
@@ -16,7 +15,6 @@ from shlex import quote
 
 from termgym.task import File
 
-_OLD = re.compile(r"(\w+) \(([\w.]+)\)")
 _RUNNER = r"""
 import os, sys, unittest  # before the repository's folder, which may have modules of these names
 sys.dont_write_bytecode = True

@@ -11,7 +11,7 @@ import termgym
 
 ROOT = Path(__file__).parents[1]
 # Data flow, from the left to the right: a module imports only from its own place or the left of it.
-DATASETS = ("dataset", "problem", "equivalence", "heredoc", "repository", "suite", "mutation")
+DATASETS = ("parquet", "dataset", "problem", "equivalence", "heredoc", "repository", "suite", "mutation")
 ORDER = (
     ("errors", "aio", "launcher"),
     ("image",),

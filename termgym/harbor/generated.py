@@ -24,14 +24,8 @@ _BASE = "debian:bookworm-slim"
 _PACKAGES = {
     **{"awk": "gawk", "cc": "gcc", "cmp": "diffutils", "diff": "diffutils", "dig": "dnsutils"},
     **{"find": "findutils", "ip": "iproute2", "killall": "psmisc", "nc": "netcat-openbsd"},
-    **{
-        "ping": "iputils-ping",
-        "ps": "procps",
-        "psql": "postgresql-client",
-        "pytest": "python3-pytest",
-        "python": "python3",
-    },
-    **{"rg": "ripgrep", "ss": "iproute2", "ssh": "openssh-client", "ssh-keygen": "openssh-client"},
+    **{"ping": "iputils-ping", "ps": "procps", "psql": "postgresql-client", "pytest": "python3-pytest"},
+    **{"python": "python3", "rg": "ripgrep", "ss": "iproute2", "ssh": "openssh-client", "ssh-keygen": "openssh-client"},
     **{"top": "procps", "vi": "vim", "watch": "procps", "xargs": "findutils", "xz": "xz-utils"},
 }
 """Program -> Debian package, where the names differ."""
