@@ -109,30 +109,30 @@ except Exception:
 """
 
 
-def task_of(row: Row, name: str, licence: str) -> Task:
-    """The task of a row of the set `name`.
+def task_of(row: Row) -> Task:
+    """The task of a row.
 
     Raises:
         TaskError: The row is of none of the known forms, or has no case that can be used.
     """
     problem = problem_of(row)
-    groups = dict(_groups(problem))
+    groups, oracle = dict(_groups(problem)), _oracle(problem)
     shown = [case for case in problem.cases if case.shown] if not problem.function else []
     return Task(
-        id=f"code/{name}@{row.id}",
+        id=f"code/{row.set}@{row.id}",
         instruction=_instruction(row, problem, bool(shown)),
         files=_files(problem, shown),
         checks=tuple(_check(problem, key, group) for key, group in groups.items()),
         tests={"judge.py": File.of(JUDGE)}
         | {f"expected/{key}.json": _expected(group) for key, group in groups.items()},
-        oracle=turns(_oracle(problem)),
-        solution=_solution(problem),
+        oracle=turns(oracle),
+        solution=_solution(problem, typed=bool(oracle)),
         limits=Limits(turns=50, verifier_s=60 + 10.0 * len(groups)),
         domain="software_engineering",
         level=row.level,
         requires=("python3",),
-        licence=row.licence or licence,
-        provenance=row.provenance or name,
+        licence=row.licence,
+        provenance=row.provenance,
     )
 
 
@@ -159,8 +159,8 @@ def _groups(problem: Problem) -> Iterator[tuple[str, list[Case]]]:
     """Name of a check -> the cases that it is made of."""
     shown = [case for case in problem.cases if case.shown]
     hidden = [case for case in problem.cases if not case.shown]
-    picked = [hidden[index * len(hidden) // MAX_HIDDEN] for index in range(MAX_HIDDEN)]
-    hidden = hidden if len(hidden) <= MAX_HIDDEN else picked
+    count = min(MAX_HIDDEN, len(hidden))
+    hidden = [hidden[index * len(hidden) // count] for index in range(count)]
     size = max(1, min(GROUP, int(RUN_S / problem.time_s)))
     if shown:
         yield "examples", shown[:size]
@@ -201,9 +201,9 @@ def _oracle(problem: Problem) -> tuple[str, ...]:
     return (typed, f"python3 -m py_compile {PATH} && echo fine\n") if typed else ()
 
 
-def _solution(problem: Problem) -> dict[str, File]:
-    """Scripts: the row's solution, and programs that are wrong."""
-    programs = {"solve.sh": problem.solution} if problem.solution and not _oracle(problem) else {}
+def _solution(problem: Problem, typed: bool) -> dict[str, File]:
+    """Scripts: the row's solution, unless it is typed, and programs that are wrong."""
+    programs = {"solve.sh": problem.solution} if problem.solution and not typed else {}
     case, name = problem.cases[0], problem.function
     method = f"class Solution:\n    def {name}(self, *given):\n        return {case.wanted}\n"
     constant = method if problem.method else f"def {name}(*given):\n    return {case.wanted}\n"

@@ -35,8 +35,8 @@ KEPT_CHARACTERS = 500
 """A longer answer is none that can be compared."""
 
 
-def task_of(row: Row, name: str, licence: str) -> Task:
-    """The task of a row of the set `name`.
+def task_of(row: Row) -> Task:
+    """The task of a row.
 
     Raises:
         TaskError: The row has no problem or no answer.
@@ -45,7 +45,7 @@ def task_of(row: Row, name: str, licence: str) -> Task:
     path = f"{WORKDIR}/{row.choose(('answer.txt', 'solution.txt', 'result.txt'))}"
     typed = heredoc(f"cat > {path}", answer)
     return Task(
-        id=f"math/{name}@{row.id}",
+        id=f"math/{row.set}@{row.id}",
         instruction=row.choose(ASKS).format(problem=problem, form=FORM.format(path=path)),
         checks=equivalence.checks(path, answer),
         tests=equivalence.tests(),
@@ -55,8 +55,8 @@ def task_of(row: Row, name: str, licence: str) -> Task:
         domain="mathematics",
         level=row.level,
         requires=("python3",),
-        licence=row.licence or licence,
-        provenance=row.provenance or name,
+        licence=row.licence,
+        provenance=row.provenance,
     )
 
 

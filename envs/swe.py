@@ -43,6 +43,7 @@ export GIT_AUTHOR_NAME=maintainers GIT_AUTHOR_EMAIL=maintainers@example.org GIT_
 export GIT_COMMITTER_NAME=$GIT_AUTHOR_NAME GIT_COMMITTER_EMAIL=$GIT_AUTHOR_EMAIL GIT_COMMITTER_DATE=$GIT_AUTHOR_DATE
 git init -q -b main && git add -A -f && git commit -q --no-gpg-sign -m 'The state of the project'
 """
+APPLY = "git apply --whitespace=nowarn"
 JUDGE = """\
 while IFS= read -r line; do
   grep -aqxF -- "$line" "/tests/runs/${0##*/}/stdout" || exit 1
@@ -53,8 +54,8 @@ GROUPS = 4
 """Checks of each kind, at most; each has ten seconds for its tests."""
 
 
-def task_of(repos: Path, row: Row, name: str, licence: str) -> Task:
-    """The task of a row of the set `name`, whose repositories lie in a folder.
+def task_of(repos: Path, row: Row) -> Task:
+    """The task of a row, whose repositories lie in a folder.
 
     Raises:
         TaskError: A column is missing, there is no such repository, or a patch does not apply.
@@ -63,12 +64,12 @@ def task_of(repos: Path, row: Row, name: str, licence: str) -> Task:
     called = row.text("repo").rpartition("/")[2].rpartition("__")[2]
     folder = f"{WORKDIR}/{called}"
     after = repository.patched(files, patch, row.where) if (patch := str(row.get("test_patch") or "")) else files
-    word, groups = sha256(row.digest()).hexdigest()[:20], dict(_groups(row))
+    word, groups = sha256(row.digest).hexdigest()[:20], dict(_groups(row))
     by_pytest = any("::" in test for _, tests in groups.values() for test in tests)
     restore = suite.restored(after)
     asked = row.choose(ASKS).format(folder=folder, name=called, issue=row.text(*ISSUE).strip(), tests=TESTS)
     return Task(
-        id=f"swe/{name}@{row.id}",
+        id=f"swe/{row.set}@{row.id}",
         instruction=asked,
         files={f"{folder}/{path}": file for path, file in files.items()},
         setup=SETUP,
@@ -85,8 +86,8 @@ def task_of(repos: Path, row: Row, name: str, licence: str) -> Task:
         domain="debugging",
         level=row.level,
         requires=("git", "python3", "xz", *(["pytest"] if by_pytest else [])),
-        licence=row.licence or licence,
-        provenance=row.provenance or name,
+        licence=row.licence,
+        provenance=row.provenance,
     )
 
 
@@ -129,8 +130,7 @@ def _expected(word: str, tests: Sequence[str]) -> File:
 
 
 def _oracle(row: Row) -> tuple[str, ...]:
-    patch = str(row.get("patch") or "")
-    typed = heredoc("git apply --whitespace=nowarn", patch) if patch else ""
+    typed = heredoc(APPLY, patch) if (patch := str(row.get("patch") or "")) else ""
     return (typed, "git diff --stat\n") if typed else ()
 
 
@@ -143,7 +143,7 @@ def _solution(row: Row, folder: str) -> dict[str, File]:
         "wrong/commits.sh": "git -c user.name=a -c user.email=a@example.org commit -q --allow-empty -m Mended\n",
     }
     if patch := str(row.get("patch") or ""):
-        scripts["solve.sh"] = f"git apply --whitespace=nowarn <<'END-OF-PATCH'\n{patch.rstrip(chr(10))}\nEND-OF-PATCH\n"
+        scripts["solve.sh"] = f"{APPLY} <<'END-OF-PATCH'\n{patch.rstrip(chr(10))}\nEND-OF-PATCH\n"
     return {path: File.of(f"cd {quote(folder)} || exit 1\n{text}", 0o755) for path, text in scripts.items()}
 
 

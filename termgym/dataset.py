@@ -16,7 +16,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from hashlib import sha256
 from importlib import import_module
 from itertools import accumulate
@@ -36,7 +36,7 @@ SHOWN = 120
 LINES = (".jsonl", ".jsonl.gz", ".ndjson", ".json")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Row:
     """One row."""
 
@@ -46,6 +46,10 @@ class Row:
     columns: Mapping[str, object]
     renamed: Mapping[str, str]
     """Column that is asked for -> what it is called here."""
+    set: str = ""
+    """What the set is called."""
+    set_licence: str = ""
+    """Of the whole set."""
 
     def get(self, *names: str) -> object:
         """The first of these columns that is there and neither null nor empty, else None."""
@@ -83,13 +87,14 @@ class Row:
         """What is wrong with a column."""
         return TaskError(f"{self.where}: {self.renamed.get(column, column)}: {what}")
 
+    @cached_property
     def digest(self) -> bytes:
         """Of all that it holds, to choose words by."""
         return sha256(json.dumps(self.columns, sort_keys=True, default=str).encode()).digest()
 
     def choose(self, among: Sequence[str]) -> str:
         """One of several, always the same for this row."""
-        return among[int.from_bytes(self.digest()[:4], "big") % len(among)]
+        return among[int.from_bytes(self.digest[:4], "big") % len(among)]
 
     @property
     def level(self) -> int:
@@ -99,13 +104,13 @@ class Row:
 
     @property
     def licence(self) -> str:
-        """What it says of its licence, if anything."""
-        return str(self.get("licence", "license") or "")
+        """What it says of its licence, or else the set's."""
+        return str(self.get("licence", "license") or self.set_licence)
 
     @property
     def provenance(self) -> str:
-        """What it says of where it comes from, if anything."""
-        return str(self.get("provenance", "source", "data_source") or "")
+        """What it says of where it comes from, or else the set."""
+        return str(self.get("provenance", "source", "data_source") or self.set)
 
     @property
     def id(self) -> str:
@@ -148,10 +153,8 @@ class Rows(Sequence[Mapping[str, object]]):
         return self._load(range(self._size)[index])
 
 
-def shelf(path: Path, options: Mapping[str, str], name: str, make: Callable[[Row, str, str], Task]) -> Shelf:
+def shelf(path: Path, options: Mapping[str, str], name: str, make: Callable[[Row], Task]) -> Shelf:
     """The tasks that `make` makes of the rows at a path; at none, of those that ship with termgym as NAME.jsonl.
-
-    It is given a row, what the set is called, and the licence of the options.
 
     Raises:
         TaskError: There is no data set, it cannot be read, or none of its first rows is of the form.
@@ -162,7 +165,7 @@ def shelf(path: Path, options: Mapping[str, str], name: str, make: Callable[[Row
 
     def load(key: str) -> Task:
         number = int(key)
-        return make(Row(rows.where(number), number, rows[number], renamed), called, licence)
+        return make(Row(rows.where(number), number, rows[number], renamed, called, licence))
 
     _refuse_at_once(load, len(rows))
     return Shelf([str(number) for number in range(len(rows))], load)

@@ -179,8 +179,8 @@ def _compile(tree: Path, python: str) -> None:
     subprocess.run([python, "-I", "-m", "compileall", *options, "."], cwd=tree, check=True)
 
 
-def _pack(tree: Path, path: Path) -> None:
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+def _pack(tree: Path, made: Path) -> None:
+    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
         for path in sorted(tree.rglob("*.py*")):
             info = zipfile.ZipInfo(str(path.relative_to(tree)), _MTIME)
             archive.writestr(info, path.read_bytes(), zipfile.ZIP_DEFLATED)

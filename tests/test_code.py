@@ -81,6 +81,13 @@ def test_assertions_are_taken_apart_and_not_run() -> None:
     assert calls("nonsense (") == ("", [])
 
 
+def test_a_row_may_have_examples_alone(tmp_path: Path) -> None:
+    path = tmp_path / "x.jsonl"
+    path.write_text(json.dumps({"question_content": "q", "public_test_cases": [{"input": "1", "output": "2"}]}))
+    (task,) = open_source(f"code:{path}")
+    assert [check.name for check in task.checks] == ["examples"]
+
+
 def shipped(name: str) -> Task:
     return next(task for task in open_source("code:") if task.id.endswith(f"@{name}"))
 
