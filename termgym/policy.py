@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import termgym.policies
-from termgym.errors import UnknownName
+from termgym.errors import TermgymError, UnknownName
 from termgym.task import Task
 
 
@@ -30,10 +30,23 @@ class Reply:
     """What a policy answers, exactly as it came."""
 
     text: str
+    """With whatever the model thought aloud before; `protocol.answer` is what follows."""
     token_ids: tuple[int, ...] = ()
     """The tokens that the model emitted, where the policy is one."""
     logprobs: tuple[float, ...] = ()
     """The natural logarithm of each token's probability when it was drawn."""
+    prompt_ids: tuple[int, ...] = ()
+    """All tokens that the model was given, where they are known."""
+    finish: str = ""
+    """Why the model stopped: "stop", or "length" for a limit on its tokens."""
+    version: int = 0
+    """Of the model's weights: how often they had been updated."""
+    model: str = ""
+    """Which model it was."""
+
+
+class ContextFull(TermgymError):
+    """Raised by a policy when the conversation is longer than its model can read: the episode is `out_of_tokens`."""
 
 
 class Policy(Protocol):
@@ -43,6 +56,11 @@ class Policy(Protocol):
         """The next action: an `Action` as JSON text, though any text is allowed.
 
         `conversation` begins with the protocol, the task and the first screen, and ends with the newest observation.
+        It only ever grows between two calls.
+
+        Raises:
+            ContextFull: It does not fit into what the policy can read.
+            OSError: What the policy asks cannot be reached: the episode is invalid.
         """
         ...
 

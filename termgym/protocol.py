@@ -16,6 +16,7 @@ from typing import cast
 PROMPT_VERSION = "termgym-1"
 MAX_DURATION_S = 60.0
 DEFAULT_DURATION_S = 1.0
+THINK, THOUGHT = "<think>", "</think>"
 
 _REQUIRED = ("analysis", "plan", "commands")
 _MAX_CANDIDATES = 1000
@@ -66,6 +67,16 @@ class Parsed:
 
 class _RefusedError(Exception):
     """The reply cannot be run, for the reason given."""
+
+
+def answer(text: str) -> str:
+    """What a model said after it had thought aloud: the text behind a leading `<think>` block, else all of it.
+
+    A block that never ends, as where a limit cut the model off, leaves nothing.
+    """
+    if not text.lstrip().startswith(THINK):
+        return text
+    return text.partition(THOUGHT)[2]
 
 
 def parse(text: str) -> Parsed:

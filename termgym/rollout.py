@@ -13,7 +13,7 @@ from termgym.errors import SandboxUnavailable, TaskError, TermgymError, UnknownN
 from termgym.outcome import Outcome
 from termgym.plan import Attempt
 from termgym.policy import Message, Policy, Reply
-from termgym.protocol import parse
+from termgym.protocol import answer, parse
 from termgym.trajectory import Trajectory, TurnRecord, origin
 from termgym.verifier import Verdict
 
@@ -133,7 +133,7 @@ async def _run(
 
 
 async def _turn(episode: Episode, reply: Reply, policy_s: float, recording: Cast | None) -> TurnRecord:
-    parsed = parse(reply.text)
+    parsed = parse(answer(reply.text))
     if recording:
         recording.marked(f"turn {episode.turns + 1}")
         for command in parsed.action.commands if parsed.action else ():

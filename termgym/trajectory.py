@@ -9,11 +9,13 @@ from typing import Any
 import termgym
 from termgym.errors import TaskError
 from termgym.outcome import Outcome
-from termgym.protocol import PROMPT_VERSION
+from termgym.protocol import PROMPT_VERSION, answer, parse
 from termgym.task import Task
 from termgym.verifier import CheckResult
 
-FORMAT = 1
+FORMAT = 2
+"""Of what is written. Format 1, which knew fewer fields, is still read."""
+_TUPLES = ("settled", "warnings", "token_ids", "logprobs", "prompt_ids")
 _FAMILY_ID = re.compile(r"(?P<family>.+)@(?P<seed>\d+)\.(?P<level>\d+)")
 
 
@@ -34,7 +36,16 @@ class TurnRecord:
     policy_s: float = 0.0
     """Seconds that the policy took."""
     token_ids: tuple[int, ...] = ()
+    """The tokens that the model emitted."""
     logprobs: tuple[float, ...] = ()
+    kept: int = 0
+    """How many tokens, from the first, the prompt shares with all that the turn before was given and emitted."""
+    prompt_ids: tuple[int, ...] = ()
+    """The tokens of the prompt behind those."""
+    finish: str = ""
+    """Why the model stopped: "stop", or "length"."""
+    version: int = 0
+    """Of the model's weights."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +76,18 @@ class Trajectory:
     """The family that made the task; empty for a task folder."""
     seed: int | None = None
     level: int | None = None
+    group: int = 0
+    """Attempts of one group are compared with each other: the number of the draw of their task in the rollout."""
+    retry: int = 0
+    """How many invalid episodes of the same attempt came before."""
+    model: str = ""
+    """The policy's model, if it is one."""
+    instruction: str = ""
+    domain: str = ""
+    licence: str = ""
+    provenance: str = ""
+    date: str = ""
+    """When it began: UTC, in ISO 8601."""
     prompt_version: str = PROMPT_VERSION
     termgym: str = termgym.__version__
 
@@ -72,6 +95,17 @@ class Trajectory:
     def valid(self) -> bool:
         """Whether the episode has a score."""
         return self.outcome.valid
+
+    @property
+    def complete(self) -> bool:
+        """Whether the agent said that it was done, rather than a limit or its death ending the episode."""
+        last = parse(answer(self.turns[-1].reply)).action if self.turns else None
+        return self.valid and last is not None and last.task_complete
+
+    @property
+    def tokens(self) -> int:
+        """How many tokens the model emitted."""
+        return sum(len(turn.token_ids) for turn in self.turns)
 
     @property
     def solved(self) -> bool:
@@ -91,7 +125,7 @@ class Trajectory:
         """
         try:
             fields: dict[str, Any] = json.loads(line)
-            if fields.pop("format") != FORMAT:
+            if fields.pop("format") not in (1, FORMAT):
                 raise ValueError("another format")
             turns = tuple(_turn(turn) for turn in fields.pop("turns"))
             checks = tuple(CheckResult(**check) for check in fields.pop("checks"))
@@ -102,11 +136,13 @@ class Trajectory:
 
 
 def _turn(fields: dict[str, Any]) -> TurnRecord:
-    lists = {name: tuple(fields.pop(name)) for name in ("settled", "warnings", "token_ids", "logprobs")}
+    lists = {name: tuple(fields.pop(name, ())) for name in _TUPLES}
     return TurnRecord(**lists, **fields)
 
 
 def origin(task: Task) -> dict[str, Any]:
-    """The family, seed and level of a task, by its id; nothing for a task folder."""
-    found = _FAMILY_ID.fullmatch(task.id)
-    return {"family": found["family"], "seed": int(found["seed"]), "level": int(found["level"])} if found else {}
+    """What a record says of its task; family, seed and level by the id, of a task that a family made."""
+    said = {"instruction": task.opening, "domain": task.domain, "licence": task.licence, "provenance": task.provenance}
+    if not (found := _FAMILY_ID.fullmatch(task.id)):
+        return said | {"level": task.level or None}
+    return said | {"family": found["family"], "seed": int(found["seed"]), "level": int(found["level"])}
