@@ -225,10 +225,14 @@ class Episode:
             config = self.config
             terminal = await open_shell(self.sandbox, config.rows, config.cols, kind=config.terminal)
             self._warm = Warm(self.sandbox, terminal)
-        self._deadline = time.monotonic() + (self.limits.wall_s or inf)
+        self.start_clock()
         await self.terminal.name(self.task.id)
         await self.terminal.mark()
         return first_prompt(self.at.instruction, (await self.terminal.screen()).text)
+
+    def start_clock(self) -> None:
+        """Let the limit on wall seconds count from now: from the first turn, where that had to wait."""
+        self._deadline = time.monotonic() + (self.limits.wall_s or inf)
 
     @property
     def _healthy_s(self) -> float:

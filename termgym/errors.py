@@ -10,6 +10,7 @@ TermgymError
 │   ├── SandboxDied     the sandbox ended under us
 │   ├── SandboxOverfull      more was left in it than it may store: of this one a verifier makes a score of 0
 │   └── SandboxFileError     a file that was to be put or got is not there, not a regular file, or too large
+├── ModelError          a model could not be asked, retries included: never a reward of 0
 └── VerifierError       the verifier crashed, timed out or left no result: never a reward of 0
 
 A command that fails inside a sandbox is none of these: it is data (`ExecResult`). A rollout that fails is a record.
@@ -70,6 +71,10 @@ class SandboxOverfull(SandboxError):
 
 class SandboxFileError(SandboxError):
     """Raised when a file cannot be put into a sandbox or read from it."""
+
+
+class ModelError(TermgymError):
+    """Raised when a policy's model cannot be asked, or does not answer."""
 
 
 class VerifierError(TermgymError):

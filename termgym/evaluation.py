@@ -2,7 +2,8 @@
 
 Its folder holds
 
-    episodes.jsonl               a trajectory per line, in the order in which they ended
+    run.json                     what it was begun with: it goes on with the same
+    episodes.jsonl               the trajectories, as `termgym.store` keeps them
     casts/<task>-<attempt>.cast  recordings, for `asciinema play`
     summary.json                 the report; also of a run that was interrupted
 """
@@ -10,37 +11,49 @@ Its folder holds
 import asyncio
 import json
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import aclosing
 from pathlib import Path
-from typing import TextIO
+from typing import Any
 
 from termgym.aio import Loop
+from termgym.attempt import Attempt, Patience
 from termgym.episode import EpisodeConfig
 from termgym.errors import TaskError
-from termgym.plan import Attempt
+from termgym.policy import close_models
 from termgym.report import Report
-from termgym.rollout import rollout
+from termgym.resumption import go_on
+from termgym.rollout import RETRIES, Rollout
 from termgym.sandbox import close_shared
+from termgym.store import LINES, Store
 from termgym.trajectory import Trajectory
+
+SUMMARY = "summary.json"
+Key = tuple[str, str, int]
 
 
 class Evaluation:
-    """A run under way in a folder, and its report so far."""
+    """A run in a folder, begun or gone on with, and its report so far."""
 
-    def __init__(self, folder: Path) -> None:
-        """Begin one in a new folder, or one that no other run has used.
+    def __init__(self, folder: Path, settings: Mapping[str, object] | None = None, retries: int = RETRIES) -> None:
+        """Open the folder; `settings` are what the attempts follow from, and must be those of the run that it holds.
 
         Raises:
-            TaskError: Another run has used it.
+            TaskError: They are others.
         """
-        self.folder, self.episodes = folder, folder / "episodes.jsonl"
-        if self.episodes.exists() and self.episodes.stat().st_size:
+        self.folder, self.episodes, self.retries = folder, folder / LINES, retries
+        if self.episodes.exists() and not (folder / "run.json").exists():
             raise TaskError(f"{folder} holds the episodes of another run; name another folder")
         folder.mkdir(parents=True, exist_ok=True)
+        go_on(folder / "run.json", settings or {})
         self.report = Report()
+        self.report.wall_s = self._spent_s()
+        self.done: set[Key] = set()
+        """(task, digest, attempt) of the episodes that have a score."""
         self.surprises: list[str] = []
         """What should not have happened: invalid episodes, an oracle that failed, an idle policy that did not."""
+        self.usage: dict[str, float] = {}
+        """How long the policies thought and waited, of the last `run`: see `termgym.places`."""
 
     def run(
         self,
@@ -48,54 +61,75 @@ class Evaluation:
         *,
         concurrency: int = 8,
         config: EpisodeConfig | None = None,
+        patience: Patience | None = None,
         on_turn: Callable[[], object] | None = None,
         on_end: Callable[[Trajectory], object] | None = None,
     ) -> None:
-        """Run all attempts on an event loop of their own; called back after each turn and each episode.
+        """Run what is not done yet, on an event loop of its own; called back after each turn and each episode.
+
+        `on_end` is told of the episodes of before, too.
 
         Raises:
             KeyboardInterrupt: C-c. What ended before is written, and every sandbox closed.
             SandboxUnavailable: This host cannot run such sandboxes.
-            TaskError: A policy cannot act in its task.
+            SandboxError: Sandboxes fail one after the other.
+            TaskError: A policy cannot act in its task, or another process writes to the folder.
         """
         begin = time.monotonic()
-        trajectories = rollout(attempts, concurrency=concurrency, config=config, casts=self.cast_of, on_turn=on_turn)
-
-        async def gather(file: TextIO) -> None:
-            try:
-                async with aclosing(trajectories):
-                    async for trajectory in trajectories:
-                        self._add(trajectory, file)
-                        if on_end:
-                            on_end(trajectory)
-            finally:
-                await close_shared()
-
+        how: dict[str, Any] = {"concurrency": concurrency, "config": config, "patience": patience, "on_turn": on_turn}
         try:
-            with self.episodes.open("a", encoding="utf-8") as file, asyncio.Runner(loop_factory=Loop) as runner:
-                runner.run(gather(file))
+            with Store(self.folder) as store, asyncio.Runner(loop_factory=Loop) as runner:
+                for trajectory in store:
+                    self._count(trajectory, on_end)
+                todo = (attempt for attempt in attempts if _key_of(attempt) not in self.done)
+                rollout = Rollout(todo, retries=self.retries, casts=self.cast_of, **how)
+                runner.run(self._gather(rollout, store, on_end))
+                self.usage = rollout.places.to_dict()
         finally:
             self.report.wall_s += time.monotonic() - begin
             summary = json.dumps(self.report.to_dict(), indent=2)
-            (self.folder / "summary.json").write_text(summary + "\n", encoding="utf-8")
+            (self.folder / SUMMARY).write_text(summary + "\n", encoding="utf-8")
+
+    async def _gather(self, rollout: Rollout, store: Store, on_end: Callable[[Trajectory], object] | None) -> None:
+        try:
+            async with aclosing(rollout.trajectories()) as trajectories:
+                async for trajectory in trajectories:
+                    store.add(trajectory)
+                    self._count(trajectory, on_end)
+        finally:
+            await close_models()
+            await close_shared()
+
+    def _spent_s(self) -> float:
+        try:
+            return float(json.loads((self.folder / SUMMARY).read_text(encoding="utf-8"))["wall_s"])
+        except (OSError, ValueError, KeyError):  # it is a figure for people, and no reason to stop
+            return 0.0
 
     def cast_of(self, attempt: Attempt) -> Path:
         """Where the recording of an attempt goes."""
         return self.folder / "casts" / f"{attempt.task.id.replace('/', '_')}-{attempt.number}.cast"
 
-    def _add(self, trajectory: Trajectory, file: TextIO) -> None:
-        file.write(trajectory.to_json() + "\n")
-        file.flush()
+    def _count(self, trajectory: Trajectory, on_end: Callable[[Trajectory], object] | None) -> None:
         self.report.add(trajectory)
-        if surprise := surprise_of(trajectory):
+        if trajectory.valid:
+            self.done.add((trajectory.task, trajectory.digest, trajectory.attempt))
+        if surprise := surprise_of(trajectory, self.retries):
             self.surprises.append(surprise)
+        if on_end:
+            on_end(trajectory)
 
 
-def surprise_of(trajectory: Trajectory) -> str:
-    """Why this episode should not have come out as it did, or nothing."""
+def _key_of(attempt: Attempt) -> Key:
+    return attempt.task.id, attempt.task.digest, attempt.number
+
+
+def surprise_of(trajectory: Trajectory, retries: int = 0) -> str:
+    """Why this episode should not have come out as it did, or nothing; an invalid one may have been made again."""
     who = f"{trajectory.task} attempt {trajectory.attempt}"
     if not trajectory.valid:
-        return f"{who} is invalid: {trajectory.outcome.value}: {trajectory.error}"
+        again = trajectory.retry < retries
+        return "" if again else f"{who} is invalid: {trajectory.outcome.value}: {trajectory.error}"
     if trajectory.policy == "oracle" and not trajectory.solved:
         lost = ", ".join(check.name for check in trajectory.checks if check.score < 1)
         return f"{who}: the oracle did not solve it: {trajectory.outcome.value}, not passed: {lost}"

@@ -1,6 +1,8 @@
 """pyarrow, which reads and writes parquet, where it is installed."""
 
+from collections.abc import Mapping, Sequence
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,16 @@ def library() -> Any:
         return import_module("pyarrow.parquet")
     except ImportError as error:
         raise TaskError("parquet needs pyarrow: pip install 'termgym[data]'") from error
+
+
+def installed() -> bool:
+    """Whether it is there."""
+    return find_spec("pyarrow") is not None
+
+
+def table(rows: Sequence[Mapping[str, Any]]) -> Any:
+    """Rows as a `pyarrow.Table`, of the types that their values have."""
+    return import_module("pyarrow").Table.from_pylist(rows)
 
 
 def open_file(path: Path) -> Any:

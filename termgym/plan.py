@@ -1,47 +1,15 @@
 """A plan: which episodes an evaluation runs."""
 
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from termgym.attempt import Attempt
 from termgym.needs import check
-from termgym.policy import Policy, PolicyMaker, find_policy
+from termgym.policy import PolicyMaker
 from termgym.source import TRAIN, Choice, TaskSource, Wanted
 from termgym.sources import Shelf
 from termgym.task import Limits, Task
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """One episode to be run."""
-
-    task: Task
-    policy: str | PolicyMaker
-    """A policy's name, or what makes one."""
-    number: int = 0
-    """Which attempt at this task, from 0."""
-    seed: int = 0
-    """For the policy; each task and attempt makes another one of it."""
-    options: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    """For the policy, where it is given by name."""
-    limits: Limits | None = None
-    """In place of the task's own."""
-
-    @property
-    def policy_name(self) -> str:
-        """The policy's name, or that of what makes it."""
-        return self.policy if isinstance(self.policy, str) else getattr(self.policy, "__name__", "policy")
-
-    def new_policy(self) -> Policy:
-        """The policy of this episode.
-
-        Raises:
-            UnknownName: There is no such policy, or it has no such option.
-            TaskError: It cannot act in this task.
-        """
-        make = find_policy(self.policy, **self.options) if isinstance(self.policy, str) else self.policy
-        return make(self.task, zlib.crc32(f"{self.task.id} {self.number} {self.seed}".encode()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +65,9 @@ class Plan:
         return 1 if isinstance(choice, Task) else self.episodes
 
     def __iter__(self) -> Iterator[Attempt]:
-        for task in self._tasks():
+        for group, task in enumerate(self._tasks()):
             for number in range(self.attempts):
-                yield Attempt(task, self.policy, number, self.seed, self.options, self.limits)
+                yield Attempt(task, self.policy, number, self.seed, self.options, self.limits, group)
 
     def _tasks(self) -> Iterator[Task]:
         for choice in self.choices:

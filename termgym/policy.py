@@ -7,7 +7,7 @@ all that adding a policy takes.
 import importlib
 import inspect
 import pkgutil
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -63,6 +63,20 @@ class Policy(Protocol):
             OSError: What the policy asks cannot be reached: the episode is invalid.
         """
         ...
+
+
+_models: list[Callable[[], Awaitable[object]]] = []
+
+
+def closing(close: Callable[[], Awaitable[object]]) -> None:
+    """Have this called by `close_models`: for a model that the episodes of an event loop share."""
+    _models.append(close)
+
+
+async def close_models() -> None:
+    """Close the models that policies have opened, before their event loop ends; they open again when asked."""
+    while _models:
+        await _models.pop()()
 
 
 PolicyMaker = Callable[[Task, int], Policy]

@@ -15,14 +15,15 @@ from pathlib import Path
 from typing import Any
 
 from termgym.aio import Loop
+from termgym.attempt import Attempt, run_episode
 from termgym.episode import EpisodeConfig
 from termgym.errors import TaskError
 from termgym.family import Family
-from termgym.plan import Attempt
-from termgym.rollout import rollout, run_episode
+from termgym.rollout import Rollout
 from termgym.sandbox import close_shared
 from termgym.source import TaskSource
 from termgym.sources import Shelf
+from termgym.store import read
 from termgym.task import Task
 from termgym.terminal import Settled
 from termgym.trajectory import Trajectory
@@ -115,7 +116,8 @@ async def replays(
         SandboxUnavailable: This host cannot run such sandboxes.
     """
     attempts = (_attempt(recorded, task, number) for number, (recorded, task) in episodes.items())
-    async with aclosing(rollout(attempts, concurrency=concurrency, config=config, on_turn=on_turn)) as trajectories:
+    run = Rollout(attempts, concurrency=concurrency, config=config, retries=0, on_turn=on_turn)
+    async with aclosing(run.trajectories()) as trajectories:
         async for replayed in trajectories:
             recorded, _ = episodes[replayed.attempt]
             yield Replay(replayed.attempt, recorded, replayed, differences(recorded, replayed))
@@ -265,31 +267,3 @@ class Replays:
         n, differ = len(self.ended), [one.to_dict() for one in self.differing]
         counts = {"replayed": n, "same": n - len(differ), "differ": len(differ), "skipped": len(self.skipped)}
         return counts | {"episodes": differ, "reasons": self.skipped}
-
-
-def read(record: Path) -> tuple[list[Trajectory], list[str]]:
-    """The trajectories of an episodes.jsonl or of the folder that holds it, and what there is to remark.
-
-    Raises:
-        TaskError: There is no such file, or a line is no trajectory.
-    """
-    path = record / "episodes.jsonl" if record.is_dir() else record
-    try:
-        *lines, rest = path.read_text(encoding="utf-8", errors="replace").split("\n")
-    except OSError as error:
-        hint = "give the episodes.jsonl that `termgym eval` wrote, or its folder"
-        raise TaskError(f"cannot read {path}: {error.strerror}; {hint}") from error
-    trajectories = [_trajectory(path, number, line) for number, line in enumerate(lines, 1)]
-    if not rest:
-        return trajectories, []
-    try:
-        return [*trajectories, Trajectory.from_json(rest)], []
-    except TaskError:
-        return trajectories, [f"{path}:{len(lines) + 1}: the last line is cut off, and left out: its run was killed"]
-
-
-def _trajectory(path: Path, number: int, line: str) -> Trajectory:
-    try:
-        return Trajectory.from_json(line)
-    except TaskError as error:
-        raise TaskError(f"{path}:{number}: {error}; give an episodes.jsonl that `termgym eval` wrote") from error

@@ -1,154 +1,175 @@
-"""Rollouts: policies meet tasks, many episodes at once on one event loop, each one becoming a trajectory."""
+"""Rollouts: policies meet tasks, many episodes at once on one event loop, each one becoming a trajectory.
+
+There is no barrier between episodes: while some act, the next are made ready and the last are judged, so that the
+policies' model waits for nothing but the terminals' answers. An episode that our side failed is a record without a
+score, and its attempt is made again in a fresh sandbox.
+"""
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable, Iterable
-from contextlib import ExitStack
-from dataclasses import dataclass, field
+from collections import defaultdict, deque
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
+from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from termgym.cast import Cast
-from termgym.episode import Episode, EpisodeConfig, outcome_of
-from termgym.errors import SandboxUnavailable, TaskError, TermgymError, UnknownName
+from termgym.attempt import Attempt, Patience, run_episode
+from termgym.breaker import Breaker
+from termgym.episode import EpisodeConfig
+from termgym.errors import SandboxError
 from termgym.outcome import Outcome
-from termgym.plan import Attempt
-from termgym.policy import Message, Policy, Reply
-from termgym.protocol import answer, parse
-from termgym.trajectory import Trajectory, TurnRecord, origin
-from termgym.verifier import Verdict
+from termgym.places import Places
+from termgym.policy import PolicyMaker
+from termgym.pool import SandboxPool
+from termgym.task import Limits, Task
+from termgym.trajectory import Trajectory
+
+RETRIES = 2
+AHEAD = 4
+"""One episode more, made ready or judged, for so many that act."""
 
 
-async def rollout(
-    attempts: Iterable[Attempt],
+def rollout(
+    policy: str | PolicyMaker,
+    tasks: Iterable[Task],
+    pool: SandboxPool | None = None,
     *,
-    concurrency: int = 8,
-    config: EpisodeConfig | None = None,
-    casts: Callable[[Attempt], Path] | None = None,
-    on_turn: Callable[[], object] | None = None,
-) -> AsyncGenerator[Trajectory, None]:
-    """Run all attempts, at most `concurrency` at a time, and hand out each one's trajectory when it ends.
+    group_size: int = 1,
+    seed: int = 0,
+    options: Mapping[str, Any] | None = None,
+    limits: Limits | None = None,
+    **how: Any,
+) -> "Rollout":
+    """`group_size` attempts of a policy at each of the tasks, which are drawn as they are needed.
 
-    Attempts are drawn as they are needed. Closing the generator, or cancelling who waits for it, closes every sandbox
-    (use `contextlib.aclosing`). `casts` says where to record; `on_turn` is called after each turn of any episode.
-
-    Raises:
-        SandboxUnavailable: This host cannot run such sandboxes.
-        TaskError: A policy cannot act in its task.
+    Args:
+        policy: A policy's name, or what makes one.
+        tasks: Each makes a group; there may be no end of them.
+        pool: Where sandboxes come from; without one, each is made when it is needed.
+        group_size: Attempts in a group: for GRPO, or for pass@k.
+        seed: For the policies.
+        options: For the policies, where they are given by name.
+        limits: In place of the tasks' own.
+        how: See `Rollout`.
     """
-    waiting = iter(attempts)
-    running: set[asyncio.Task[Trajectory]] = set()
-    try:
-        while True:
-            while len(running) < concurrency and (attempt := next(waiting, None)):
-                cast = casts(attempt) if casts else None
-                running.add(asyncio.create_task(run_episode(attempt, config=config, cast=cast, on_turn=on_turn)))
-            if not running:
-                return
-            done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-            for ended in done:
-                running.remove(ended)
-                yield ended.result()
-    finally:
-        for episode in running:
-            episode.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
+    attempts = (
+        Attempt(task, policy, number, seed, options or {}, limits, group)
+        for group, task in enumerate(tasks)
+        for number in range(group_size)
+    )
+    return Rollout(attempts, pool, **how)
 
 
-async def run_episode(
-    attempt: Attempt,
-    *,
-    config: EpisodeConfig | None = None,
-    cast: Path | None = None,
-    on_turn: Callable[[], object] | None = None,
-) -> Trajectory:
-    """Run one episode to its end, and close it.
+class Rollout:
+    """The run of many attempts: an asynchronous iterable of their trajectories, in the order in which they end."""
 
-    A sandbox, a set-up or a verifier that fails makes it an invalid one, and so does the system: descriptors that ran
-    out, or a server that a policy cannot reach.
+    def __init__(
+        self,
+        attempts: Iterable[Attempt],
+        pool: SandboxPool | None = None,
+        *,
+        concurrency: int = 8,
+        config: EpisodeConfig | None = None,
+        retries: int = RETRIES,
+        patience: Patience | None = None,
+        casts: Callable[[Attempt], Path] | None = None,
+        on_turn: Callable[[], object] | None = None,
+    ) -> None:
+        """Nothing runs before it is iterated over, once.
 
-    Raises:
-        SandboxUnavailable: This host cannot run such sandboxes: no other episode would do better.
-        TaskError: The policy cannot act in this task.
-    """
-    task, policy = attempt.task, attempt.new_policy()
-    episode = Episode(task, config, attempt.limits)
-    record, failure = _Record(), ""
-    try:
+        Args:
+            attempts: Drawn as they are needed.
+            pool: Where sandboxes come from.
+            concurrency: How many episodes act at a time.
+            config: How they are run.
+            retries: How often an attempt is made again whose episode was invalid.
+            patience: When something is taken to hang.
+            casts: Where to record.
+            on_turn: Called after each turn of any episode.
+        """
+        self._attempts, self._again = iter(attempts), deque[Attempt]()
+        self._retries, self._breaker = retries, Breaker()
+        self.places = Places(concurrency)
+        """How long the policies thought, and how long they waited for environments."""
+        self._casts = casts
+        self._how: dict[str, Any] = {"pool": pool, "config": config, "patience": patience, "on_turn": on_turn}
+        self._running: dict[asyncio.Task[Trajectory], tuple[Attempt, float]] = {}
+
+    def __aiter__(self) -> AsyncIterator[Trajectory]:
+        return self.trajectories()
+
+    async def trajectories(self) -> AsyncGenerator[Trajectory]:
+        """Every episode, the invalid ones too. Closing this, or cancelling who waits for it, closes every sandbox.
+
+        Use `contextlib.aclosing` where it may be left early.
+
+        Raises:
+            SandboxUnavailable: This host cannot run such sandboxes.
+            SandboxError: Sandboxes fail one after the other: see `termgym.breaker`.
+            TaskError: A policy cannot act in its task.
+        """
         try:
-            outcome, verdict = await _run(episode, policy, record, cast, on_turn)
+            given_up = await self._fill()
+            while self._running:
+                done, _ = await asyncio.wait(self._running, return_when=asyncio.FIRST_COMPLETED)
+                ended = [self._ended(one) for one in done]
+                given_up = given_up or await self._fill()  # before the records are handed out: places are waiting
+                for trajectory in ended:
+                    yield trajectory
+            if given_up:
+                raise given_up
         finally:
-            await episode.close()
-    except (SandboxUnavailable, UnknownName):
-        raise
-    except (TermgymError, OSError) as error:
-        outcome, verdict, failure = _invalid(error), None, str(error)
-    return Trajectory(
-        task=task.id,
-        digest=task.digest,
-        policy=attempt.policy_name,
-        outcome=outcome,
-        dense=verdict and verdict.dense,
-        binary=verdict and verdict.binary,
-        checks=verdict.checks if verdict else (),
-        error=failure,
-        first=record.first,
-        turns=tuple(record.turns),
-        timings=dict(episode.timings.seconds),
-        attempt=attempt.number,
-        **origin(task),
-    )
+            for episode in self._running:
+                episode.cancel()
+            await asyncio.gather(*self._running, return_exceptions=True)
 
+    async def groups(self, size: int) -> AsyncGenerator[list[Trajectory]]:
+        """The scored episodes of each group, when its last one has ended; a group without any is left out.
 
-def _invalid(error: TermgymError | OSError) -> Outcome:
-    return Outcome.INFRA_ERROR if isinstance(error, TaskError | OSError) else outcome_of(error)
+        One is smaller than `size` only where attempts came out invalid each time that they were made.
+        """
+        scored: defaultdict[int, list[Trajectory]] = defaultdict(list)
+        settled: defaultdict[int, int] = defaultdict(int)
+        async with aclosing(self.trajectories()) as trajectories:
+            async for one in trajectories:
+                if one.valid:
+                    scored[one.group].append(one)
+                settled[one.group] += self._final(one)
+                if settled[one.group] < size:
+                    continue
+                del settled[one.group]
+                if group := scored.pop(one.group, []):
+                    yield sorted(group, key=lambda one: one.attempt)
 
+    def _final(self, one: Trajectory) -> bool:
+        return one.valid or one.retry >= self._retries
 
-@dataclass(slots=True)
-class _Record:
-    """What is known of an episode so far, should it fail."""
+    async def _fill(self) -> SandboxError | None:
+        """Start what may run; why no more is started, where sandboxes fail one after the other."""
+        most = self.places.count + 1 + self.places.count // AHEAD
+        while len(self._running) < most and (attempt := self._next()):
+            try:
+                await self._breaker.ready()
+            except SandboxError as error:
+                return error
+            cast = self._casts(attempt) if self._casts else None
+            episode = run_episode(attempt, places=self.places, cast=cast, **self._how)
+            self._running[asyncio.create_task(episode)] = attempt, time.monotonic()
+        if len(self._running) < most:
+            self.places.drain()
+        return None
 
-    first: str = ""
-    turns: list[TurnRecord] = field(default_factory=list[TurnRecord])
+    def _next(self) -> Attempt | None:
+        return self._again.popleft() if self._again else next(self._attempts, None)
 
-
-async def _run(
-    episode: Episode, policy: Policy, record: _Record, cast: Path | None, on_turn: Callable[[], object] | None
-) -> tuple[Outcome, Verdict]:
-    record.first = await episode.reset()
-    conversation = [Message("user", record.first)]
-    with ExitStack() as stack:
-        shown = episode.terminal.emulator.screen()
-        recording = stack.enter_context(Cast(cast, shown, episode.task.id)) if cast else None
-        if recording:
-            episode.terminal.on_output = recording.printed
-        while episode.reason is None:
-            begin = time.perf_counter()
-            reply = await policy.act(conversation)
-            turn = await _turn(episode, reply, time.perf_counter() - begin, recording)
-            record.turns.append(turn)
-            conversation += [Message("assistant", reply.text), Message("user", turn.observation)]
-            if on_turn:
-                on_turn()
-        return await episode.finish()
-
-
-async def _turn(episode: Episode, reply: Reply, policy_s: float, recording: Cast | None) -> TurnRecord:
-    parsed = parse(answer(reply.text))
-    if recording:
-        recording.marked(f"turn {episode.turns + 1}")
-        for command in parsed.action.commands if parsed.action else ():
-            recording.typed(command.keystrokes)
-    episode.tokens += len(reply.token_ids)
-    begin = time.perf_counter()
-    turn = await episode.take(parsed)
-    return TurnRecord(
-        reply.text,
-        turn.observation,
-        tuple(settled.value for settled in turn.settled),
-        parsed.warnings,
-        parsed.error,
-        time.perf_counter() - begin,
-        policy_s,
-        reply.token_ids,
-        reply.logprobs,
-    )
+    def _ended(self, episode: asyncio.Task[Trajectory]) -> Trajectory:
+        attempt, began = self._running.pop(episode)
+        trajectory = episode.result()
+        if trajectory.valid:
+            self._breaker.fine()
+        elif trajectory.outcome is Outcome.INFRA_ERROR:
+            self._breaker.failed(began, trajectory.error)
+        if not self._final(trajectory):
+            self._again.append(replace(attempt, retry=attempt.retry + 1))
+        return trajectory

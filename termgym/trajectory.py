@@ -2,13 +2,16 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import zip_longest
 from typing import Any
 
 import termgym
+from termgym.episode import Turn
 from termgym.errors import TaskError
 from termgym.outcome import Outcome
+from termgym.policy import Reply
 from termgym.protocol import PROMPT_VERSION, answer, parse
 from termgym.task import Task
 from termgym.verifier import CheckResult
@@ -138,6 +141,33 @@ class Trajectory:
 def _turn(fields: dict[str, Any]) -> TurnRecord:
     lists = {name: tuple(fields.pop(name, ())) for name in _TUPLES}
     return TurnRecord(**lists, **fields)
+
+
+def recorded(reply: Reply, turn: Turn, context: Sequence[int], *, step_s: float, policy_s: float) -> TurnRecord:
+    """A turn as a record. `context` is all that the turn before was given and emitted, in tokens."""
+    kept = _shared(context, reply.prompt_ids)
+    return TurnRecord(
+        reply=reply.text,
+        observation=turn.observation,
+        settled=tuple(settled.value for settled in turn.settled),
+        warnings=turn.parsed.warnings,
+        error=turn.parsed.error,
+        step_s=step_s,
+        policy_s=policy_s,
+        token_ids=reply.token_ids,
+        logprobs=reply.logprobs,
+        kept=kept,
+        prompt_ids=reply.prompt_ids[kept:],
+        finish=reply.finish,
+        version=reply.version,
+    )
+
+
+def _shared(before: Sequence[int], now: Sequence[int]) -> int:
+    """How many tokens both begin with."""
+    if tuple(now[: len(before)]) == tuple(before):
+        return len(before)
+    return next(index for index, (one, other) in enumerate(zip_longest(before, now)) if one != other)
 
 
 def origin(task: Task) -> dict[str, Any]:

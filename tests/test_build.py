@@ -20,7 +20,7 @@ from termgym.image.build import find_builder
 from termgym.image.store import Store
 from termgym.plan import Plan
 from termgym.protocol import Command
-from termgym.rollout import rollout
+from termgym.rollout import Rollout
 from termgym.task import Task
 
 TASKS = Path(__file__).parent / "tasks"
@@ -83,7 +83,7 @@ async def outcomes(task: Task, sandbox: str) -> list[str]:
     return [
         f"{one.outcome.value} {one.error}"
         for policy in ("oracle", "idle")
-        async for one in rollout(Plan.of(policy, [task], episodes=1), config=EpisodeConfig(sandbox=sandbox))
+        async for one in Rollout(Plan.of(policy, [task], episodes=1), config=EpisodeConfig(sandbox=sandbox))
     ]
 
 

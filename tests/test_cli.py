@@ -131,9 +131,12 @@ def test_eval_writes_episodes_recordings_and_a_summary(task: str, tmp_path: Path
     assert sorted(path.name for path in (out / "casts").iterdir()) == [f"write-yes-{n}.cast" for n in range(3)]
     summary = json.loads((out / "summary.json").read_text())
     assert (summary["total"]["solved"], summary["total"]["pass_at"]) == (3, {"1": 1.0, "2": 1.0})
-    again = call("eval", "--policy", "oracle", "--task", task, "--out", str(out))
-    assert again.exit_code == 2 and "another folder" in again.stderr
-    assert len(lines(out / "episodes.jsonl")) == 3
+    more = call("eval", "--policy", "oracle", "--task", task, "--out", str(out), "--attempts", "4")
+    assert more.exit_code == 0 and "4/4" in more.output
+    assert sorted(one.attempt for one in lines(out / "episodes.jsonl")) == [0, 1, 2, 3]
+    again = call("eval", "--policy", "idle", "--task", task, "--out", str(out))
+    assert again.exit_code == 2 and "policy is 'oracle', and now 'idle'" in again.stderr
+    assert len(lines(out / "episodes.jsonl")) == 4
 
 
 @pytest.mark.tmux

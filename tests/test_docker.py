@@ -29,7 +29,7 @@ from termgym.errors import SandboxDied, SandboxError, SandboxOverfull, SandboxUn
 from termgym.family import families
 from termgym.image.store import Store
 from termgym.plan import Plan
-from termgym.rollout import rollout
+from termgym.rollout import Rollout
 from termgym.sandbox import SandboxSpec, new_sandbox
 from termgym.sandbox.docker import DockerSandbox
 from termgym.task import Check, File, Resources, Task
@@ -485,7 +485,7 @@ def test_the_oracle_solves_and_idle_does_not(debian: str, task: str) -> None:
     async def outcomes(policy: str) -> list[str]:
         plan = Plan.of(policy, [task], level=1, episodes=1)
         config = EpisodeConfig(sandbox="docker")
-        return [f"{one.outcome.value} {one.error}" async for one in rollout(plan, config=config)]
+        return [f"{one.outcome.value} {one.error}" async for one in Rollout(plan, config=config)]
 
     assert aio.run(outcomes("oracle")) == ["solved "]
     assert aio.run(outcomes("idle")) == ["failed "]
@@ -542,6 +542,6 @@ def test_an_engines_image_runs_without_the_engine(debian: str, tmp_path: Path, m
     config = EpisodeConfig()
 
     async def outcome(policy: str) -> list[str]:
-        return [f"{one.outcome.value} {one.error}" async for one in rollout(Plan.of(policy, [task]), config=config)]
+        return [f"{one.outcome.value} {one.error}" async for one in Rollout(Plan.of(policy, [task]), config=config)]
 
     assert [aio.run(outcome("oracle")), aio.run(outcome("idle"))] == [["solved "], ["failed "]]

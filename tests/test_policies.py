@@ -5,13 +5,13 @@ from dataclasses import replace
 
 import pytest
 
+from termgym.attempt import Attempt, run_episode
 from termgym.errors import TaskError, UnknownName
 from termgym.launcher_client import close_launcher
 from termgym.outcome import Outcome
-from termgym.plan import Attempt, Plan
+from termgym.plan import Plan
 from termgym.policy import Message, new_policy, policy_names
 from termgym.protocol import Action, Command, parse
-from termgym.rollout import run_episode
 from termgym.task import Check, File, Task
 from termgym.trajectory import Trajectory
 

@@ -10,15 +10,15 @@ from typing import Any, TypeVar
 import pytest
 from typer.testing import CliRunner, Result
 
+from termgym.attempt import Attempt, run_episode
 from termgym.cli import app
 from termgym.errors import TaskError
 from termgym.family import find_family
 from termgym.launcher_client import close_launcher
 from termgym.outcome import Outcome
-from termgym.plan import Attempt
 from termgym.protocol import Action, Command
 from termgym.replay import SHOWN_LINES, Difference, Replay, Replays, replay
-from termgym.rollout import rollout, run_episode
+from termgym.rollout import Rollout
 from termgym.task import Check, Limits, Task
 from termgym.trajectory import Trajectory
 
@@ -83,7 +83,7 @@ def test_episodes_of_families_replay_the_same(tmp_path: Path) -> None:
     attempts = [Attempt(task, policy) for task in tasks for policy in ("oracle", "idle")]
 
     async def record() -> list[Trajectory]:
-        return [one async for one in rollout([*attempts, Attempt(tasks[0], "random", limits=few)], concurrency=2)]
+        return [one async for one in Rollout([*attempts, Attempt(tasks[0], "random", limits=few)], concurrency=2)]
 
     trajectories = run(record())
     assert {one.outcome for one in trajectories} == {Outcome.SOLVED, Outcome.FAILED, Outcome.OUT_OF_TURNS}

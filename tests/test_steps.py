@@ -10,12 +10,11 @@ import pytest
 
 import termgym  # noqa: F401
 from termgym import aio
+from termgym.attempt import Attempt, run_episode
 from termgym.episode import Episode
 from termgym.errors import SandboxError, TaskError
 from termgym.outcome import Outcome
-from termgym.plan import Attempt
 from termgym.protocol import Action, Command
-from termgym.rollout import run_episode
 from termgym.task import File, Healthcheck, Limits, Step, Task
 from termgym.verifier import Verdict
 

@@ -12,14 +12,15 @@ from typing import Any, TypeVar
 
 import pytest
 
+from termgym.attempt import Attempt, run_episode
 from termgym.cast import Cast
 from termgym.errors import TaskError
 from termgym.launcher_client import close_launcher, launcher
 from termgym.outcome import Outcome
-from termgym.plan import Attempt, Plan
+from termgym.plan import Plan
 from termgym.policy import Message, Reply
 from termgym.protocol import Action, Command
-from termgym.rollout import rollout, run_episode
+from termgym.rollout import Rollout
 from termgym.screen import Emulator, Screen
 from termgym.task import Check, Limits, Task
 from termgym.trajectory import Trajectory
@@ -170,7 +171,7 @@ def test_a_rollout_runs_as_many_at_a_time_as_asked() -> None:
     attempts = [Attempt(TASK, lambda *_: Acting(count, Reply(said("\n"))), n, limits=Limits(turns=2)) for n in range(6)]
 
     async def main() -> list[int]:
-        return [done.attempt async for done in rollout(attempts, concurrency=3)]
+        return [done.attempt async for done in Rollout(attempts, concurrency=3)]
 
     assert sorted(run(main())) == [0, 1, 2, 3, 4, 5]
     assert most == 3
@@ -180,7 +181,7 @@ def test_a_rollout_hands_out_what_ends_first() -> None:
     slow, fast = scripted(said("sleep 0.5\n")), replace(scripted(), number=1)
 
     async def main() -> list[int]:
-        return [done.attempt async for done in rollout([slow, fast], concurrency=2)]
+        return [done.attempt async for done in Rollout([slow, fast], concurrency=2)]
 
     assert run(main()) == [1, 0]
 
@@ -190,7 +191,7 @@ def test_leaving_a_rollout_closes_every_sandbox() -> None:
     quick = [Attempt(TASK, "idle"), *attempts]
 
     async def main() -> tuple[list[int], list[int]]:
-        async with aclosing(rollout(quick, concurrency=4)) as trajectories:
+        async with aclosing(Rollout(quick, concurrency=4).trajectories()) as trajectories:
             await anext(trajectories)
             running = await _boxes()
         return running, await _boxes()

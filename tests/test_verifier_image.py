@@ -28,7 +28,7 @@ from termgym.image.verifier import make, python_of, usual_name
 from termgym.launcher import layers as stack
 from termgym.plan import Plan
 from termgym.protocol import Command
-from termgym.rollout import rollout
+from termgym.rollout import Rollout
 from termgym.sources import open_source
 from termgym.task import File, Judge, Task
 
@@ -64,7 +64,7 @@ def outcomes(task: Task, sandbox: str = "namespace") -> list[str]:
         return [
             f"{one.outcome.value} {one.error}".strip()
             for policy in ("oracle", "idle")
-            async for one in rollout(Plan.of(policy, [task], episodes=1), config=EpisodeConfig(sandbox=sandbox))
+            async for one in Rollout(Plan.of(policy, [task], episodes=1), config=EpisodeConfig(sandbox=sandbox))
         ]
 
     return aio.run(run())

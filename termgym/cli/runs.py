@@ -42,12 +42,14 @@ def evaluate(
     ] = "settle",
     as_json: Json = False,
 ) -> None:
-    """Let a policy act, and report what it solved.
+    """Let a policy act, and report what it solved. The same command with the same --out goes on where it was stopped.
 
     The folder gets episodes.jsonl (a trajectory per line), casts/ (recordings) and summary.json.
 
     Exit status 1 if an episode is invalid, the oracle failed, or idle solved something: any other failure is a result.
     """
+    from dataclasses import asdict
+
     from termgym.episode import EpisodeConfig
     from termgym.errors import UnknownName
     from termgym.evaluation import Evaluation
@@ -68,7 +70,8 @@ def evaluate(
     config = EpisodeConfig(sandbox=sandbox, terminal=terminal, wait=wait, network=network)
     fields = {"level": level, "episodes": n, "attempts": attempts, "seed": seed, "options": options}
     plan = Plan.of(policy, task, sandbox=sandbox, network=network, **fields)
-    run = Evaluation(out or Path("runs", f"{datetime.now():%Y%m%d-%H%M%S}-{policy}"))
+    settings = {"policy": policy, "task": task, "level": level, "seed": seed, "options": options, **asdict(config)}
+    run = Evaluation(out or Path("runs", f"{datetime.now():%Y%m%d-%H%M%S}-{policy}"), settings)
     try:
         _run(run, plan, concurrency, config)
     finally:

@@ -6,14 +6,14 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
 
-from termgym.errors import TaskError, TermgymError
+from termgym.errors import ModelError, TaskError
 
 RETRIES = 6
 """Of one request, after errors that may pass: 408, 409, 429, 5xx, no connection. Waits grow, or are the server's."""
 TIMEOUT_S = 600.0
 
 
-class EndpointError(TermgymError):
+class EndpointError(ModelError):
     """Raised when a model cannot be asked, retries included; says what the endpoint said."""
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from termgym.errors import TaskError
 from termgym.generate.endpoint import Answer
+from termgym.resumption import go_on
 from termgym.task import Task
 
 JOURNAL = "journal.jsonl"
@@ -44,21 +45,8 @@ class Store:
         self.folder = folder
         for name in ("replies", "tasks", "rejected"):
             (folder / name).mkdir(parents=True, exist_ok=True)
-        self._check_settings(settings)
+        go_on(folder / "settings.json", settings)
         self.entries = {entry.key: entry for entry in self._read()}
-
-    def _check_settings(self, settings: dict[str, object]) -> None:
-        path, text = self.folder / "settings.json", json.dumps(settings, indent=1, sort_keys=True) + "\n"
-        if not path.exists():
-            path.write_text(text, encoding="utf-8")
-            return
-        there = json.loads(path.read_text(encoding="utf-8"))
-        for name in sorted(settings.keys() | there.keys()):
-            if settings.get(name) != there.get(name):
-                raise TaskError(
-                    f"{path}: {name} is {there.get(name)!r:.80}, and now {settings.get(name)!r:.80}; go on with the "
-                    "same, or name another folder"
-                )
 
     def _read(self) -> list[Entry]:
         path = self.folder / JOURNAL
