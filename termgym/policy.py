@@ -7,9 +7,9 @@ all that adding a policy takes.
 import importlib
 import inspect
 import pkgutil
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import termgym.policies
 from termgym.errors import TermgymError, UnknownName
@@ -65,18 +65,29 @@ class Policy(Protocol):
         ...
 
 
-_models: list[Callable[[], Awaitable[object]]] = []
+class Closable(Protocol):
+    """What episodes share: a model, or a connection to one."""
+
+    async def close(self) -> None:
+        """Let go of what belongs to this event loop; whoever needs it then starts it again."""
+        ...
 
 
-def closing(close: Callable[[], Awaitable[object]]) -> None:
-    """Have this called by `close_models`: for a model that the episodes of an event loop share."""
-    _models.append(close)
+_Shared = TypeVar("_Shared", bound=Closable)
+_shared: dict[Hashable, Any] = {}
+
+
+def shared(key: Hashable, load: Callable[[], _Shared]) -> _Shared:
+    """What all episodes share whose policy has the same key; loaded for the first of them."""
+    if key not in _shared:
+        _shared[key] = load()
+    return _shared[key]
 
 
 async def close_models() -> None:
-    """Close the models that policies have opened, before their event loop ends; they open again when asked."""
-    while _models:
-        await _models.pop()()
+    """Close what is shared, before the event loop ends."""
+    for one in _shared.values():
+        await one.close()
 
 
 PolicyMaker = Callable[[Task, int], Policy]

@@ -16,6 +16,7 @@ from typing import cast
 PROMPT_VERSION = "termgym-1"
 MAX_DURATION_S = 60.0
 DEFAULT_DURATION_S = 1.0
+REPAIRED = "AUTO-CORRECTED"
 THINK, THOUGHT = "<think>", "</think>"
 
 _REQUIRED = ("analysis", "plan", "commands")
@@ -109,7 +110,7 @@ def parse(text: str) -> Parsed:
     for name, repaired, repaired_start in _repairs(text, start):
         again = _attempt(repaired, repaired_start)
         if again.action is not None:
-            note = f"AUTO-CORRECTED: {name}; write it right next time"
+            note = f"{REPAIRED}: {name}; write it right next time"
             return replace(again, warnings=(note, *again.warnings))
     return first
 
