@@ -36,8 +36,9 @@ class Endpoint:
         except ImportError as error:
             raise TaskError("policy 'openai' needs openai: pip install 'termgym[openai]'") from error
         self.url, self.model, self._request = url, model, request
-        self._tokens = {"logprobs": True, "extra_body": {"return_token_ids": True}} if tokens else {}
-        self._free, self._client = asyncio.Semaphore(concurrency), None
+        self._more: dict[str, Any] = {"logprobs": True} if tokens else {}
+        self._extra = {"return_token_ids": True} if tokens else {}
+        self._concurrency, self._free, self._client = concurrency, asyncio.Semaphore(concurrency), None
 
     async def ask(self, messages: Sequence[Mapping[str, str]], seed: int, **more: Any) -> Reply:
         """The answer to a conversation.
@@ -46,8 +47,8 @@ class Endpoint:
             ContextFull: It is too long.
             ModelError: There is none.
         """
-        extra = dict(self._request.get("extra_body", {})) | dict(self._tokens.get("extra_body", {}))
-        request = {**self._request, **self._tokens, "seed": seed % 2**31, "stream": True, "extra_body": extra, **more}
+        extra = {**self._request.get("extra_body", {}), **self._extra}
+        request = {**self._request, **self._more, "seed": seed % 2**31, "stream": True, "extra_body": extra, **more}
         try:
             async with self._free:
                 stream = await self._connected().chat.completions.create(
@@ -79,6 +80,7 @@ class Endpoint:
     async def close(self) -> None:
         """See `termgym.policy.Closable`."""
         client, self._client = self._client, None
+        self._free = asyncio.Semaphore(self._concurrency)
         if client is not None:
             await client.close()
 

@@ -9,8 +9,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 Messages = list[dict[str, str]]
-Answer = str | int | dict[str, Any]
-"""Text; an HTTP status, for an error; or the whole JSON of a reply."""
+Answer = str | int | dict[str, Any] | list[dict[str, Any]]
+"""Text; an HTTP status, for an error; the JSON of a reply, with its status; or the deltas of one that is streamed."""
 
 
 class Model(ThreadingHTTPServer):
@@ -21,7 +21,7 @@ class Model(ThreadingHTTPServer):
     def __init__(self, answer: Callable[[Messages, int], Answer]) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.answer, self.requests, self.lock = answer, list[dict[str, Any]](), threading.Lock()
-        self.at_once = self.most = 0
+        self.at_once = self.most = self.streamed = 0
 
     @property
     def url(self) -> str:
@@ -40,7 +40,11 @@ class _Handler(BaseHTTPRequestHandler):
             self.server.at_once += 1
             self.server.most = max(self.server.most, self.server.at_once)
         try:
-            self._reply(self.server.answer(body["messages"], number))
+            answer = self.server.answer(body["messages"], number)
+            if body.get("stream") and isinstance(answer, str | list):
+                self._stream(answer)
+            else:
+                self._reply(answer)
         finally:
             with self.server.lock:
                 self.server.at_once -= 1
@@ -48,7 +52,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _reply(self, answer: Answer) -> None:
         if isinstance(answer, str):
             answer = completion(answer)
-        status, document = (answer, {"error": {"message": "as told"}}) if isinstance(answer, int) else (200, answer)
+        document = {"status": answer, "error": {"message": "as told"}} if isinstance(answer, int) else answer
+        status = document.pop("status", 200) if isinstance(document, dict) else 200
         data = json.dumps(document).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
@@ -57,6 +62,27 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("Retry-After", "0.01")
         self.end_headers()
         self.wfile.write(data)
+
+    def _stream(self, answer: str | list[dict[str, Any]]) -> None:
+        """Text in pieces of three characters, or the deltas as they are, until nobody reads on."""
+        pieces = [answer[at : at + 3] for at in range(0, len(answer), 3)] if isinstance(answer, str) else answer
+        deltas = [{"content": piece} if isinstance(piece, str) else piece for piece in pieces]
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.send_header("Connection", "close")
+        self.end_headers()
+        try:
+            for number, delta in enumerate(deltas):
+                finish = "stop" if number + 1 == len(deltas) else None
+                choice = {"index": 0, "delta": delta, "finish_reason": finish}
+                chunk = {"id": "x", "object": "chat.completion.chunk", "created": 0, "model": "m", "choices": [choice]}
+                self.wfile.write(f"data: {json.dumps(chunk)}\n\n".encode())
+                self.server.streamed += 1
+                time.sleep(0.0005)
+            self.wfile.write(b"data: [DONE]\n\n")
+        except ConnectionError:
+            pass
+        self.close_connection = True
 
     def log_message(self, format: str, *args: Any) -> None:
         """Say nothing."""

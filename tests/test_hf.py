@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from termgym.policies.hf import HFModel
 
 from termgym.agent import Agent, Sampling
 from termgym.attempt import Attempt
@@ -20,6 +21,7 @@ from termgym.task import Check, Limits, Task
 from termgym.trajectory import Trajectory
 from tests import tiny
 
+HFModel: Any = import_module("termgym.policies.hf").HFModel
 TASK = Task(id="family/name@17.2", instruction="Write yes.", checks=(Check("answer", "grep -qx yes answer"),))
 SHORT = Sampling(max_tokens=24)
 
@@ -41,7 +43,7 @@ def check(model: torch.nn.Module, trajectories: Sequence[Trajectory]) -> None:
         assert torch.allclose(logprobs(model, sample)[mask], torch.tensor(sample.logprobs)[mask], atol=2e-4)
 
 
-def run(model: HFModel, number: int, turns: int = 3, concurrency: int = 6) -> list[Trajectory]:
+def run(model: Any, number: int, turns: int = 3, concurrency: int = 6) -> list[Trajectory]:
     async def main() -> list[Trajectory]:
         attempts = [
             Attempt(TASK, lambda task, seed: Agent(model, SHORT, seed), n, limits=Limits(turns=turns))
