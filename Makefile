@@ -6,7 +6,7 @@ ARGS ?=
 OLDEST := gymnasium==1.2.2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo check lint types test test-slow test-oldest bench clean
+.PHONY: help demo check lint types test test-slow test-oldest test-vllm bench clean
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,11 +33,14 @@ test-slow: .venv/.installed  ## the tests marked slow
 test-oldest: .venv-oldest/.installed  ## Gymnasium's contract on the oldest Gymnasium that Ray allows
 	.venv-oldest/bin/python -m pytest -n 2 tests/test_gymnasium.py tests/test_vector.py $(ARGS)
 
+test-vllm: .venv-vllm/.installed  ## episodes of a small real model in vLLM, on the CPU: some minutes
+	TERMGYM_REQUIRE=vllm .venv-vllm/bin/python -m pytest -m vllm tests/test_vllm.py $(ARGS)
+
 bench: .venv/.installed  ## how long a step takes, beside its peers
 	@.venv/bin/python benchmarks/latency.py
 
 clean:  ## remove what make and the tools made
-	rm -rf .venv .venv-oldest build dist .pytest_cache .ruff_cache
+	rm -rf .venv .venv-oldest .venv-vllm build dist .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 define CHECK_PYTHON
@@ -53,13 +56,13 @@ except ImportError:
 endef
 export CHECK_PYTHON
 
-# $(call install,FOLDER,REQUIREMENTS). -qq: errors only.
+# $(call install,FOLDER,REQUIREMENTS,OPTIONS). -qq: errors only.
 define install
 @command -v $(PYTHON) >/dev/null || { echo "No $(PYTHON) here. Say which Python to use: make PYTHON=..." >&2; exit 1; }
 @$(PYTHON) -c "$$CHECK_PYTHON"
 @echo "Installing into $(1): about half a minute, once"
 @$(PYTHON) -m venv $(1) $(1)
-@$(1)/bin/python -m pip install -qq --disable-pip-version-check -r $(2)
+@$(1)/bin/python -m pip install -qq --disable-pip-version-check $(3) -r $(2)
 @$(1)/bin/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation -e .
 @touch $@
 endef
@@ -72,3 +75,7 @@ endef
 	@sed -e 's/^gymnasium==.*/$(OLDEST)/' -e '/^\(nodejs\|pre_commit\|pyright\|ruff\)/d' .ci/requirements.txt \
 		> .venv-oldest/requirements.txt
 	$(call install,.venv-oldest,.venv-oldest/requirements.txt)
+
+# Of another project's packages, a model of 135 million parameters in vLLM: a gigabyte.
+.venv-vllm/.installed: pyproject.toml .ci/requirements-vllm.txt
+	$(call install,.venv-vllm,.ci/requirements-vllm.txt,--no-deps)

@@ -4,6 +4,8 @@ vLLM batches and caches prefixes itself. New weights are read in place from a ch
 in memory (/dev/shm), whatever the number of GPUs; on a GPU that is shared with a trainer, `sleep` frees its memory
 meanwhile. A server needs `VLLM_SERVER_DEV_MODE=1` for these, and `--logprobs-mode processed_logprobs` so that its
 logprobs are those that tokens were drawn by.
+
+On a CPU vLLM (0.32) fails where a request has a seed of its own and its prompt is read in parts: there it has none.
 """
 
 import asyncio
@@ -36,6 +38,7 @@ class VLLMModel:
         self.name, self.chat, self.version = name, _chat(name, thinking), 0
         self.context = context or int(_config(name).max_position_embeddings)
         self._vllm, self._engine, self._numbers = _imported("vllm", "vllm"), None, count()
+        self._seeded = not import_module("vllm.platforms").current_platform.is_cpu()
         self._options = {"max_model_len": self.context, "disable_log_stats": True} | engine
 
     async def complete(self, prompt_ids: Sequence[int], sampling: Sampling, seed: int) -> Completion:
@@ -47,7 +50,7 @@ class VLLMModel:
             top_k=sampling.top_k or -1,
             max_tokens=sampling.max_tokens,
             stop_token_ids=sorted(self.chat.stops),
-            seed=seed % 2**31,
+            seed=seed % 2**31 if self._seeded else None,
             logprobs=0,
             detokenize=False,
             output_kind=import_module("vllm.sampling_params").RequestOutputKind.FINAL_ONLY,
@@ -99,15 +102,26 @@ class VLLMServer:
     """A vLLM server, by its completions of tokens. To be closed."""
 
     def __init__(
-        self, endpoint: str, name: str, *, tokenizer: str = "", thinking: bool | None = None, context: int | None = None
+        self,
+        endpoint: str,
+        name: str,
+        *,
+        tokenizer: str = "",
+        thinking: bool | None = None,
+        context: int | None = None,
+        seeded: bool = True,
     ) -> None:
         """`endpoint` goes up to /v1; `tokenizer` is a folder or of the hub's cache, the model's own unless given.
+
+        `seeded` gives each request a seed, without which engines that share the work may say the same. vLLM's CPU
+        backend cannot have that.
 
         Raises:
             TaskError: openai is not installed, or there is no such tokenizer.
         """
         self.name, self.chat, self.version = name, _chat(tokenizer or name, thinking), 0
         self.context = context or int(_config(tokenizer or name).max_position_embeddings)
+        self._seeded = seeded
         self._endpoint, self._client, self._openai = endpoint.rstrip("/"), None, _imported("openai", "openai")
 
     async def complete(self, prompt_ids: Sequence[int], sampling: Sampling, seed: int) -> Completion:
@@ -121,7 +135,7 @@ class VLLMServer:
                 max_tokens=sampling.max_tokens,
                 temperature=sampling.temperature,
                 top_p=sampling.top_p,
-                seed=seed % 2**31,
+                seed=seed % 2**31 if self._seeded else None,
                 logprobs=0,
                 extra_body=more,
             )
@@ -182,6 +196,7 @@ def new(
     context: int | None = None,
     thinking: bool | None = None,
     full: str = "end",
+    seeded: bool = True,
     engine: dict[str, Any] | None = None,
 ) -> Agent:
     """An agent of a model in this process, or with an `endpoint` of one in a server; all episodes share it.
@@ -193,10 +208,10 @@ def new(
     def load() -> Model:
         how: dict[str, Any] = {"thinking": thinking, "context": context}
         if endpoint:
-            return VLLMServer(endpoint, model, tokenizer=tokenizer, **how)
+            return VLLMServer(endpoint, model, tokenizer=tokenizer, seeded=seeded, **how)
         return VLLMModel(model, **how, **(engine or {}))
 
-    key = ("vllm", model, endpoint, tokenizer, thinking, context, repr(engine))
+    key = ("vllm", model, endpoint, tokenizer, thinking, context, seeded, repr(engine))
     return Agent(shared(key, load), sampling, seed, full)
 
 

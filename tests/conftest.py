@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import tarfile
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NoReturn
 
@@ -30,6 +31,9 @@ TOOLS = (
 def pytest_runtest_setup(item: pytest.Item) -> None:
     if item.get_closest_marker("tmux") and not shutil.which("tmux"):
         _lack("tmux", "tmux is not installed")
+
+    if item.get_closest_marker("vllm") and not find_spec("vllm"):
+        _lack("vllm", "vLLM is not installed here: make test-vllm")
 
 
 def _lack(what: str, why: str) -> NoReturn:
