@@ -72,7 +72,7 @@ endef
 
 .venv-oldest/.installed: pyproject.toml .ci/requirements.txt
 	@mkdir -p .venv-oldest
-	@sed -e 's/^gymnasium==.*/$(OLDEST)/' -e '/^\(nodejs\|pre_commit\|pyright\|ruff\)/d' .ci/requirements.txt \
+	@sed -e 's/^gymnasium==.*/$(OLDEST)/' -e '/^\(nodejs\|pre_commit\|pyright\|ruff\|torch\|transformers\)/d' .ci/requirements.txt \
 		> .venv-oldest/requirements.txt
 	$(call install,.venv-oldest,.venv-oldest/requirements.txt)
 

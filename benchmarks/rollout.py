@@ -1,0 +1,192 @@
+"""How long a model waits for environments: our rollout engine, a lock-step vector loop, and the naive Docker recipe.
+
+The model is a policy of a fixed think time, so that nothing but environments makes it wait: it sleeps, then types what
+the oracle of the task would. It has as many places as episodes are in flight, and waits whenever a place is not
+thinking: while terminals answer, and while sandboxes are made, tasks laid out, and episodes judged. The share is
+waiting / (waiting + thinking) over all places, from the moment when a quarter of the episodes has ended, so that the
+start does not count, to the moment when no more are to begin.
+
+The lock-step loop is the vector environment of the same tasks, whose `step` waits for the slowest; everyone thinks at
+the same time. The recipe plays another episode, one that is easy for it: a container, tmux in it, so many turns of
+`echo hi` at 0.1 s each, one grep as its verdict. Its containers are made and removed in the threads of its episodes.
+"""
+
+import asyncio
+import random
+import sys
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from typing import Any
+
+import gymnasium as gym
+import report
+from naive_docker import Container, Unavailable, require
+from report import Row, Samples
+
+from termgym.aio import Loop
+from termgym.places import Places
+from termgym.plan import Plan
+from termgym.policy import Message, Policy, Reply, new_policy
+from termgym.pool import SandboxPool
+from termgym.rollout import rollout
+from termgym.sandbox import close_shared
+from termgym.task import Task
+from termgym.vector import TerminalVectorEnv
+
+FAMILIES = ("files/rename-by-date", "text/clean-csv", "security/hidden-secret", "git/surgery", "admin/log-cleanup",
+            "data/join-tables", "config/edit-in-editor", "software/stack-machine")  # fmt: skip
+NAIVE_DURATION_S = 0.1
+
+
+class Thinking:
+    """An oracle that takes its time."""
+
+    def __init__(self, task: Task, think_s: float) -> None:
+        self._oracle, self._think_s = new_policy("oracle", task), think_s
+
+    async def act(self, conversation: Sequence[Message]) -> Reply:
+        await asyncio.sleep(self._think_s)
+        return await self._oracle.act(conversation)
+
+
+def tasks(families: Sequence[str], count: int) -> list[Task]:
+    """`count` tasks of the families, in a mixed order."""
+    made = [attempt.task for attempt in Plan.of("oracle", list(families), episodes=-(-count // len(families)), level=1)]
+    random.Random(7).shuffle(made)
+    return made[:count]
+
+
+def engine(chosen: Sequence[Task], places: int, think_s: float, samples: Samples) -> None:
+    """Our engine."""
+
+    async def play() -> None:
+        pool = SandboxPool(places // 4)
+
+        def policy(task: Task, seed: int) -> Policy:
+            return Thinking(task, think_s)
+
+        run = rollout(policy, chosen, pool, concurrency=places)
+        ended, before = 0, dict[str, Any]()
+        async for one in run:
+            assert one.solved, (one.task, one.outcome, one.error)
+            ended += 1
+            for phase in ("reset", "verify"):
+                samples.add(f"engine {phase}", one.timings[phase])
+            for turn in one.turns:
+                samples.add("engine step", turn.step_s)
+            if ended == len(chosen) // 4:
+                before = run.places.to_dict()
+        samples.put("engine", share(run.places, before))
+        samples.put("engine starved", 100 * (run.places.starved_s - before["starved_s"]))
+        await pool.close()
+        await close_shared()
+
+    with asyncio.Runner(loop_factory=Loop) as runner:
+        runner.run(play())
+
+
+def share(places: Places, before: dict[str, Any]) -> float:
+    """The share, in percent, since `before`."""
+    waited, thought = places.waited_s - before["waited_s"], places.thought_s - before["thought_s"]
+    return 100 * waited / (waited + thought)
+
+
+def lock_step(chosen: Sequence[Task], places: int, think_s: float, rounds: int, samples: Samples) -> None:
+    """The vector environment, step by step; `rounds` steps of all."""
+    per_place = [list(chosen[number::places]) or [chosen[0]] for number in range(places)]
+    envs = gym.make_vec("Terminal-v0", num_envs=places, tasks=per_place, autoreset_mode="SameStep")
+    assert isinstance(envs, TerminalVectorEnv)
+    waited_s = thought_s = 0.0
+    by_id = {task.id: task for task in chosen}
+
+    async def say(policies: Sequence[Policy]) -> list[str]:
+        return [reply.text for reply in await asyncio.gather(*(policy.act([]) for policy in policies))]
+
+    with closing(envs), asyncio.Runner() as runner:
+        _, infos = envs.reset(seed=3)
+        policies = [new_policy("oracle", by_id[name]) for name in infos["task"]]
+        for _ in range(rounds):
+            actions = runner.run(say(policies))
+            time.sleep(think_s)
+            begin = time.perf_counter()
+            infos = envs.step(actions)[4]
+            waited_s += time.perf_counter() - begin
+            thought_s += think_s
+            policies = [
+                new_policy("oracle", by_id[name]) if ended else policy
+                for policy, name, ended in zip(policies, infos["task"], infos["_final_obs"], strict=True)
+            ]
+    samples.put("lock-step", 100 * waited_s / (waited_s + thought_s))
+
+
+def naive(image: str, places: int, turns: int, think_s: float, samples: Samples) -> None:
+    """The recipe: each place plays two episodes; the second counts whole."""
+
+    def episode() -> tuple[float, float]:
+        begin = time.perf_counter()
+        with Container(image) as container:
+            container.open()
+            for _ in range(turns):
+                time.sleep(think_s)
+                container.step("echo hi\n", NAIVE_DURATION_S)
+            container.verify()
+            container.remove()
+        return time.perf_counter() - begin, turns * think_s
+
+    def place() -> tuple[float, float]:
+        episode()
+        return episode()
+
+    with ThreadPoolExecutor(places) as threads:
+        times = list(threads.map(lambda _: place(), range(places)))
+    took, thought = map(sum, zip(*times, strict=True))
+    samples.put("naive", 100 * (took - thought) / took)
+
+
+def targets(measured: dict[str, dict[str, float]]) -> dict[str, tuple[str, bool]]:
+    """The target, and whether it is met."""
+    return {"engine": ("< 2 %", measured["engine"]["median"] < 2)}
+
+
+ROWS = (
+    Row("engine", "our engine: share of its time that the model waits", unit="%"),
+    Row("lock-step", "lock-step vector loop: the same", "engine", unit="%"),
+    Row("naive", "naive Docker recipe: the same", "engine", unit="%"),
+    Row("engine starved", "our engine: time in which no place was thinking", unit="ms"),
+    Row("engine step", "our engine: a step", unit="ms"),
+    Row("engine reset", "our engine: a reset, from the warm sandbox", unit="ms"),
+    Row("engine verify", "our engine: a verdict", unit="ms"),
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure, print the table, write it down. Exits with 0 also where the target is missed."""
+    parser = report.parser("rollout", __doc__)
+    parser.add_argument("--image", default="", metavar="NAME", help="an image with tmux, for the recipe")
+    parser.add_argument("--family", action="append", default=[], metavar="NAME", help="others than the usual ones")
+    args = parser.parse_args(argv)
+    machine, samples, skipped = report.machine(), Samples(), ""
+    places, think_s, episodes, naive_places = (32, 1.0, 96, 4) if args.quick else (128, 1.0, 768, 16)
+    chosen = tasks(args.family or FAMILIES, episodes)
+    engine(chosen, places, think_s, samples)
+    lock_step(chosen, places, think_s, 12 if args.quick else 40, samples)
+    turns = len(samples.values["engine step"]) // episodes
+    try:
+        require(args.image)
+        naive(args.image, naive_places, turns, think_s, samples)
+    except Unavailable as error:
+        skipped = str(error)
+    notes = [
+        f"{places} episodes in flight, {think_s:.0f} s of thinking, {episodes} episodes of {len(args.family or FAMILIES)} "
+        f"families at level 1, {turns} turns in the mean. The recipe has {naive_places} in flight, in its favour."
+    ]
+    table = report.rows(ROWS, samples, targets, skipped)
+    result = {"title": "Rollouts", "unit": "% and ms", "machine": machine, "notes": notes}
+    report.publish("rollout", args, {**result, "rows": table})
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
