@@ -9,7 +9,7 @@ from statistics import mean
 from rich.table import Table
 
 from termgym.errors import TaskError
-from termgym.report import wilson
+from termgym.statistics import wilson
 from termgym.trajectory import Trajectory
 
 FORMAT = 1

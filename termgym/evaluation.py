@@ -6,6 +6,7 @@ Its folder holds
     episodes.jsonl               the trajectories, as `termgym.store` keeps them
     casts/<task>-<attempt>.cast  recordings, for `asciinema play`
     summary.json                 the report; also of a run that was interrupted
+    report.html                  the same for people, with recordings (`termgym.page`); by `termgym eval`
 """
 
 import asyncio
@@ -108,7 +109,7 @@ class Evaluation:
 
     def cast_of(self, attempt: Attempt) -> Path:
         """Where the recording of an attempt goes."""
-        return self.folder / "casts" / f"{attempt.task.id.replace('/', '_')}-{attempt.number}.cast"
+        return cast_of(self.folder, attempt.task.id, attempt.number)
 
     def _count(self, trajectory: Trajectory, on_end: Callable[[Trajectory], object] | None) -> None:
         self.report.add(trajectory)
@@ -118,6 +119,11 @@ class Evaluation:
             self.surprises.append(surprise)
         if on_end:
             on_end(trajectory)
+
+
+def cast_of(folder: Path, task: str, attempt: int) -> Path:
+    """Where the recording of an attempt at a task, by its id, lies in an evaluation's folder."""
+    return folder / "casts" / f"{task.replace('/', '_')}-{attempt}.cast"
 
 
 def _key_of(attempt: Attempt) -> Key:

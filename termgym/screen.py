@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from termgym import display
+
 BOLD, FAINT, ITALIC, UNDERLINE, BLINK, INVERSE, INVISIBLE, STRIKETHROUGH = (1 << bit for bit in range(8, 16))
 DEFAULT_ATTRIBUTE = 7  # white on black, nothing else
 
@@ -60,6 +62,9 @@ class Screen:
     """Row and column, from 0."""
     alternate: bool
     """Whether the alternate screen is in use, as in vim and less."""
+
+    def _repr_html_(self) -> str:
+        return display.screen(self.text)
 
 
 class Emulator:

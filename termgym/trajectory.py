@@ -8,6 +8,7 @@ from itertools import zip_longest
 from typing import Any
 
 import termgym
+from termgym.display import Html, element, screen
 from termgym.episode import Turn
 from termgym.errors import TaskError
 from termgym.outcome import Outcome
@@ -119,6 +120,14 @@ class Trajectory:
         """This trajectory as one line of ASCII."""
         return json.dumps({"format": FORMAT} | asdict(self) | {"outcome": self.outcome.value})
 
+    def _repr_html_(self) -> str:
+        score = "invalid" if self.dense is None else f"{self.dense:.2f} of the checks"
+        title = f"{self.task}: {self.outcome.value}, {score}, {len(self.turns)} turns"
+        turns = [_shown(number, turn) for number, turn in enumerate(self.turns, 1)]
+        checks = [element("li", f"{check.name}: {check.score:g}") for check in self.checks]
+        task = element("p", self.instruction or self.first, style="white-space: pre-wrap")
+        return element("div", element("h4", title), task, *turns, element("ul", *checks))
+
     @classmethod
     def from_json(cls, line: str) -> "Trajectory":
         """Read what `to_json` wrote.
@@ -136,6 +145,15 @@ class Trajectory:
             return cls(outcome=outcome, turns=turns, checks=checks, **fields)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise TaskError(f"this line is no trajectory of format {FORMAT} ({error!r}): {line[:60]!r}") from error
+
+
+def _shown(number: int, turn: TurnRecord) -> Html:
+    """A turn that opens by a click: what was meant and typed, or the reply that could not be used, and the screen."""
+    action = parse(answer(turn.reply)).action
+    typed = " ".join(repr(command.keystrokes) for command in action.commands) if action else turn.reply
+    said = [element("p", text) for text in (action.analysis, action.plan) if text] if action else []
+    about = element("summary", f"turn {number}: {typed[:100]}")
+    return element("details", about, *said, element("pre", turn.error or typed), screen(turn.observation))
 
 
 def _turn(fields: dict[str, Any]) -> TurnRecord:

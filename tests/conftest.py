@@ -1,6 +1,6 @@
 """What several test modules need: an image of a few tools, a Docker engine that has it, and a tmux.
 
-A test that is marked `tmux` is skipped where there is none, unless TERMGYM_REQUIRE asks for it.
+A test that is marked `tmux`, `chromium` or `vllm` is skipped where there is none, unless TERMGYM_REQUIRE asks for it.
 """
 
 import importlib
@@ -29,9 +29,9 @@ TOOLS = (
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    if item.get_closest_marker("tmux") and not shutil.which("tmux"):
-        _lack("tmux", "tmux is not installed")
-
+    for program in ("tmux", "chromium"):
+        if item.get_closest_marker(program) and not shutil.which(program):
+            _lack(program, f"{program} is not installed")
     if item.get_closest_marker("vllm") and not find_spec("vllm"):
         _lack("vllm", "vLLM is not installed here: make test-vllm")
 

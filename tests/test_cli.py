@@ -56,7 +56,8 @@ def lines(path: Path) -> list[Trajectory]:
 
 def test_help_shows_every_command_and_each_one_an_example() -> None:
     shown = call("--help").output
-    for name in ("list", "show", "play", "attach", "validate", "eval", "calibrate", "replay", "doctor", "demo"):
+    names = "list show play attach validate eval report compare calibrate replay doctor demo"
+    for name in names.split():
         assert re.search(rf"\b{name}\b", shown)
         assert f"Example: termgym {name}" in call(name, "--help").output
 
@@ -131,6 +132,7 @@ def test_eval_writes_episodes_recordings_and_a_summary(task: str, tmp_path: Path
     assert sorted(path.name for path in (out / "casts").iterdir()) == [f"write-yes-{n}.cast" for n in range(3)]
     summary = json.loads((out / "summary.json").read_text())
     assert (summary["total"]["solved"], summary["total"]["pass_at"]) == (3, {"1": 1.0, "2": 1.0})
+    assert (out / "report.html").read_text().count('id="film-') == 3
     more = call("eval", "--policy", "oracle", "--task", task, "--out", str(out), "--attempts", "4")
     assert more.exit_code == 0 and "4/4" in more.output
     assert sorted(one.attempt for one in lines(out / "episodes.jsonl")) == [0, 1, 2, 3]

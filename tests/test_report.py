@@ -1,4 +1,4 @@
-"""Reports: the formulas against numbers worked out by hand, and what counts as what."""
+"""Reports: what counts as what, and what is shown."""
 
 import json
 from typing import Any
@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from termgym.outcome import Outcome
-from termgym.report import Report, pass_at_k, wilson
+from termgym.report import Report
 from termgym.trajectory import Trajectory, TurnRecord
 
 PHASES = {"create": 0.1, "reset": 0.2, "step": 0.3, "verify": 0.4, "close": 0.5}
@@ -19,30 +19,7 @@ def episode(outcome: Outcome, dense: float | None = None, **fields: Any) -> Traj
 
 
 def report(*episodes: Trajectory) -> Report:
-    made = Report()
-    for one in episodes:
-        made.add(one)
-    return made
-
-
-# (p + z²/2n ± z √(p(1-p)/n + z²/4n²)) / (1 + z²/n), with z² = 3.841459:
-# 8 of 10: (0.8 + 0.192073 ± 1.959964 √(0.016 + 0.0096036)) / 1.384146 = (0.992073 ± 0.313613) / 1.384146
-# 0 of 10: (0.192073 ± 1.959964 √0.0096036) / 1.384146 = (0.192073 ± 0.192073) / 1.384146
-@pytest.mark.parametrize(
-    ("solved", "n", "low", "high"),
-    [(8, 10, 0.4902, 0.9433), (0, 10, 0.0, 0.2775), (10, 10, 0.7225, 1.0), (0, 0, 0.0, 1.0)],
-)
-def test_wilson(solved: int, n: int, low: float, high: float) -> None:
-    assert wilson(solved, n) == pytest.approx((low, high), abs=1e-4)
-
-
-# 5 attempts, 2 of them good: of the 10 pairs 3 have none of these; of the 10 triples 1; of 4 attempts none.
-@pytest.mark.parametrize(
-    ("n", "solved", "k", "chance"),
-    [(5, 2, 1, 0.4), (5, 2, 2, 0.7), (5, 2, 3, 0.9), (5, 2, 4, 1.0), (4, 0, 2, 0.0), (1, 1, 1, 1.0)],
-)
-def test_pass_at_k(n: int, solved: int, k: int, chance: float) -> None:
-    assert pass_at_k(n, solved, k) == pytest.approx(chance)
+    return Report.of(episodes)
 
 
 def test_invalid_episodes_are_counted_and_change_nothing_else() -> None:
@@ -66,8 +43,17 @@ def test_pass_at_k_is_the_mean_over_tasks_with_enough_valid_attempts() -> None:
         for task, row in outcomes.items()
         for solved in row
     ]
-    passed = report(*episodes, episode(Outcome.INFRA_ERROR, task="c")).total.pass_at()
-    assert passed == pytest.approx({1: (1 / 4 + 2 / 4 + 0) / 3, 2: (3 / 6 + 5 / 6) / 2, 4: 1.0})
+    total = report(*episodes, episode(Outcome.INFRA_ERROR, task="c")).total
+    assert total.pass_at() == pytest.approx({1: (1 / 4 + 2 / 4 + 0) / 3, 2: (3 / 6 + 5 / 6) / 2, 4: 1.0})
+    assert total.pass_hat() == pytest.approx({1: (1 / 4 + 2 / 4 + 0) / 3, 2: (0 + 1 / 6) / 2, 4: 0.0})
+
+
+def test_the_interval_is_over_tasks_and_that_of_one_task_over_its_attempts() -> None:
+    attempts = [episode(Outcome.SOLVED, 1.0, task="a")] * 8 + [episode(Outcome.FAILED, 0.0, task="a")] * 2
+    assert report(*attempts).total.interval() == pytest.approx((0.4902, 0.9433), abs=1e-4)  # Wilson's of 8 of 10
+    other = [episode(Outcome.FAILED, 0.0, task="b")] * 1000
+    low, high = report(*attempts, *other).total.to_dict()["pass_at_1_interval_95"]
+    assert (low, high) == pytest.approx((0.0, 0.8))  # of two tasks a quarter of the resamples has the same one twice
 
 
 def test_tasks_of_one_name_and_other_content_are_not_one_task() -> None:
@@ -78,6 +64,20 @@ def test_tasks_of_one_name_and_other_content_are_not_one_task() -> None:
 def test_families_are_apart_and_folders_go_by_their_own_name() -> None:
     made = report(episode(Outcome.SOLVED, 1.0), episode(Outcome.FAILED, 0.0, task="folder", family=""))
     assert {name: scores.solved for name, scores in made.families.items()} == {"f": 1, "folder": 0}
+
+
+def test_domains_and_levels_are_apart_too() -> None:
+    hard = episode(Outcome.FAILED, 0.0, domain="security", level=10)
+    made = report(episode(Outcome.SOLVED, 1.0, domain="data", level=2), hard, episode(Outcome.INFRA_ERROR))
+    found = made.to_dict()
+    assert {name: one["solved"] for name, one in found["domains"].items()} == {"data": 1, "security": 0, "none": 0}
+    assert [(name, one["n"], one["invalid"]) for name, one in found["levels"].items()] == [
+        ("none", 0, 1),
+        ("2", 1, 0),
+        ("10", 1, 0),
+    ]
+    assert found["levels"]["2"]["pass_hat"] == {"1": 1.0}
+    assert [table.columns[0].header for table in made.tables()] == ["family", "domain", "level", "family", "phase (ms)"]
 
 
 def test_phases_are_those_of_each_step_and_each_valid_episode() -> None:
@@ -98,7 +98,7 @@ def test_json_is_json_and_the_tables_say_the_same() -> None:
     with console.capture() as capture:
         console.print(made.table(), made.outcome_table(), made.timing_table())
     rows = [line.split() for line in capture.get().splitlines()]
-    assert ["f", "1/2", "50%", "9-91", "100%", "0.75"] in rows
+    assert ["f", "1/2", "50%", "9-91", "100%", "0%", "0.75", "1"] in rows
     assert ["family", "solved", "failed", "infra_error!"] in rows and ["total", "1", "1", "1"] in rows
     assert ["verify", "400.0", "400.0", "400.0"] in rows
 
@@ -111,4 +111,6 @@ def test_pass_at_8_fits_80_columns() -> None:
         console.print(
             report(*tries, episode(Outcome.VERIFIER_ERROR, family=name), episode(Outcome.FAILED, 0.0)).table()
         )
-    assert all(part in capture.get() for part in (name, "pass@8", "dense", "5/8")) and "…" not in capture.get()
+    assert (
+        all(part in capture.get() for part in (name, "pass@8", "pass^8", "invalid", "5/8")) and "…" not in capture.get()
+    )

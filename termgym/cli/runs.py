@@ -1,4 +1,4 @@
-"""Commands that run many episodes, or look whether any can run: eval, calibrate, replay, demo, doctor."""
+"""Commands that run many episodes, look at what came of them, or whether any can run: eval, report, doctor, ..."""
 
 import asyncio
 import json
@@ -44,7 +44,7 @@ def evaluate(
 ) -> None:
     """Let a policy act, and report what it solved. The same command with the same --out goes on where it was stopped.
 
-    The folder gets episodes.jsonl (a trajectory per line), casts/ (recordings) and summary.json.
+    The folder gets episodes.jsonl (a trajectory per line), casts/ (recordings), summary.json and report.html.
 
     Exit status 1 if an episode is invalid, the oracle failed, or idle solved something: any other failure is a result.
     """
@@ -54,6 +54,7 @@ def evaluate(
     from termgym.errors import UnknownName
     from termgym.evaluation import Evaluation
     from termgym.needs import NETWORKS
+    from termgym.page import write
     from termgym.plan import Plan
     from termgym.policy import find_policy
     from termgym.terminal import KINDS
@@ -76,6 +77,7 @@ def evaluate(
         _run(run, plan, concurrency, config)
     finally:
         _report(run, as_json)
+    write(run.folder)
     if run.surprises:
         raise typer.Exit(base.FAILED)
 
@@ -103,8 +105,9 @@ def _report(run: "Evaluation", as_json: bool) -> None:
         base.print_json(report.to_dict())
     elif report.total.outcomes:
         console = base.console()
-        console.print(report.table(), "", report.outcome_table(), "", report.timing_table(), sep="\n")
-        console.print(f"\n{report.steps} steps in {report.wall_s:.1f} s: {report.steps_per_s:.0f} steps/s")
+        for table in report.tables():
+            console.print(table, "", sep="\n")
+        console.print(f"{report.steps} steps in {report.wall_s:.1f} s: {report.steps_per_s:.0f} steps/s")
         console.print(f"Written to {run.folder}", soft_wrap=True)
     for surprise in run.surprises[:10]:
         typer.echo(f"termgym: {surprise}", err=True)
@@ -127,6 +130,46 @@ def calibrate(
     if out:
         calibration.save(out)
         typer.echo(f"Written to {out}")
+
+
+@base.app.command(epilog="Example: termgym report runs/o")
+def report(
+    run: Annotated[Path, typer.Argument(help="An evaluation's folder.", show_default=False)],
+    out: Annotated[Path | None, typer.Option(help="The file.", show_default="RUN/report.html")] = None,
+    recordings: Annotated[int, typer.Option(min=0, help="Recordings to embed at most.")] = 200,
+) -> None:
+    """Write what a run came to as one HTML file: scores, charts, and every episode with its recording.
+
+    It needs no network and no server. Of large runs it embeds what fits into 30 MB, each family's failures first.
+    """
+    from termgym.page import write
+
+    typer.echo(f"Written to {write(run, out, recordings=recordings)}")
+
+
+@base.app.command(epilog="Example: termgym compare runs/before runs/after")
+def compare(
+    run_a: Annotated[Path, typer.Argument(help="An evaluation's folder.", show_default=False)],
+    run_b: Annotated[Path, typer.Argument(help="Another one.", show_default=False)],
+    as_json: Json = False,
+) -> None:
+    """Compare two runs on the tasks that they share: pass@1 of each, the difference, and how sure it is.
+
+    The interval is by resampling tasks, the p-value by flipping signs. Of many families some differ by chance.
+    """
+    from termgym.comparison import Comparison
+    from termgym.store import read
+
+    (first, remarks), (second, more) = read(run_a), read(run_b)
+    for remark in remarks + more:
+        typer.echo(f"termgym: {remark}", err=True)
+    comparison = Comparison(first, second)
+    if as_json:
+        base.print_json(comparison.to_dict())
+    else:
+        console = base.console()
+        console.print(f"A is {run_a}, B is {run_b}", soft_wrap=True, markup=False)
+        console.print(comparison.table())
 
 
 @base.app.command(epilog="Example: termgym replay runs/o --number 3")
