@@ -35,8 +35,8 @@ from termgym.sandbox import close_shared
 from termgym.task import Task
 from termgym.vector import TerminalVectorEnv
 
-FAMILIES = ("files/rename-by-date", "text/clean-csv", "security/hidden-secret", "git/surgery", "admin/log-cleanup",
-            "data/join-tables", "config/edit-in-editor", "software/stack-machine")  # fmt: skip
+FAMILIES = ("files/rename-by-date", "text/clean-csv", "security/redaction", "git/surgery", "admin/log-cleanup",
+            "sql/query", "deps/build-order", "software/stack-machine")  # fmt: skip
 NAIVE_DURATION_S = 0.1
 
 
@@ -79,7 +79,7 @@ def engine(chosen: Sequence[Task], places: int, think_s: float, samples: Samples
             if ended == len(chosen) // 4:
                 before = run.places.to_dict()
         samples.put("engine", share(run.places, before))
-        samples.put("engine starved", 100 * (run.places.starved_s - before["starved_s"]))
+        samples.put("engine starved", 1000 * (run.places.starved_s - before["starved_s"]))
         await pool.close()
         await close_shared()
 
@@ -99,6 +99,7 @@ def lock_step(chosen: Sequence[Task], places: int, think_s: float, rounds: int, 
     envs = gym.make_vec("Terminal-v0", num_envs=places, tasks=per_place, autoreset_mode="SameStep")
     assert isinstance(envs, TerminalVectorEnv)
     waited_s = thought_s = 0.0
+    nobody = [False] * places
     by_id = {task.id: task for task in chosen}
 
     async def say(policies: Sequence[Policy]) -> list[str]:
@@ -116,7 +117,7 @@ def lock_step(chosen: Sequence[Task], places: int, think_s: float, rounds: int, 
             thought_s += think_s
             policies = [
                 new_policy("oracle", by_id[name]) if ended else policy
-                for policy, name, ended in zip(policies, infos["task"], infos["_final_obs"], strict=True)
+                for policy, name, ended in zip(policies, infos["task"], infos.get("_final_obs", nobody), strict=True)
             ]
     samples.put("lock-step", 100 * waited_s / (waited_s + thought_s))
 

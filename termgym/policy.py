@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 import termgym.policies
-from termgym.errors import TermgymError, UnknownName
+from termgym.errors import TaskError, TermgymError, UnknownName
 from termgym.task import Task
 
 
@@ -104,14 +104,18 @@ def find_policy(name: str, **options: Any) -> PolicyMaker:
 
     Raises:
         UnknownName: There is no such policy, or it has no such option; the message suggests what was meant.
+        TaskError: It needs an option that is not given.
     """
     if name not in policy_names():
         raise UnknownName("policy", name, policy_names())
     new = importlib.import_module(f"termgym.policies.{name}").new
-    known = list(inspect.signature(new).parameters)[2:]
+    known = dict(list(inspect.signature(new).parameters.items())[2:])
     for option in options:
         if option not in known:
             raise UnknownName(f"option of policy {name!r}", option, known)
+    for option, parameter in known.items():
+        if parameter.default is parameter.empty and option not in options:
+            raise TaskError(f"policy {name!r} needs an option {option!r}: --option {option}=...")
     return lambda task, seed: new(task, seed, **options)
 
 

@@ -15,6 +15,7 @@ from termgym.protocol import Action, Command, parse
 from termgym.task import Check, File, Task
 from termgym.trajectory import Trajectory
 
+MODELS = {"hf", "openai", "vllm"}
 TASK = Task(
     id="write-yes",
     instruction="Write yes into /app/answer.",
@@ -47,9 +48,15 @@ def test_all_policies_are_found() -> None:
     assert {"human", "idle", "oracle", "random", "scripted"} <= set(policy_names())
 
 
-@pytest.mark.parametrize("name", policy_names())
+@pytest.mark.parametrize("name", sorted(set(policy_names()) - MODELS))
 def test_every_policy_is_made_from_a_task_and_a_seed(name: str) -> None:
     assert callable(new_policy(name, TASK, 3).act)
+
+
+@pytest.mark.parametrize("name", sorted(MODELS))
+def test_a_model_is_to_be_named(name: str) -> None:
+    with pytest.raises(TaskError, match=f"policy '{name}' needs an option 'model': --option model="):
+        new_policy(name, TASK, 3)
 
 
 def test_an_unknown_policy_or_option_suggests_another() -> None:
