@@ -47,6 +47,7 @@ class Thinking:
         self._oracle, self._think_s = new_policy("oracle", task), think_s
 
     async def act(self, conversation: Sequence[Message]) -> Reply:
+        """See `Policy`."""
         await asyncio.sleep(self._think_s)
         return await self._oracle.act(conversation)
 
@@ -179,9 +180,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         naive(args.image, naive_places, turns, think_s, samples)
     except Unavailable as error:
         skipped = str(error)
+    families = len(args.family or FAMILIES)
     notes = [
-        f"{places} episodes in flight, {think_s:.0f} s of thinking, {episodes} episodes of {len(args.family or FAMILIES)} "
-        f"families at level 1, {turns} turns in the mean. The recipe has {naive_places} in flight, in its favour."
+        f"{places} episodes in flight, {think_s:.0f} s of thinking, {episodes} episodes of {families} families at "
+        f"level 1, {turns} turns in the mean. The recipe has {naive_places} in flight, in its favour."
     ]
     table = report.rows(ROWS, samples, targets, skipped)
     result = {"title": "Rollouts", "unit": "% and ms", "machine": machine, "notes": notes}

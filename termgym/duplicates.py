@@ -78,10 +78,13 @@ class Index:
         """The first n-gram that the task shares, or else the file that its instruction nearly is."""
         tests = (file.content.decode(errors="ignore") for file in task.tests.values())
         text = "\n".join([text_of(task), *tests, *(check.script for check in task.checks)])
-        if gram := next((gram for gram in ngrams(text, self.n) if gram in self._found), ""):
-            return Overlap(self._found[gram], gram)
         near = self._near.find(task.opening)
-        return None if near is None else Overlap(self._paths[near])
+        return self.shares(text) or (None if near is None else Overlap(self._paths[near]))
+
+    def shares(self, text: str) -> Overlap | None:
+        """The first n-gram that a text shares."""
+        gram = next((gram for gram in ngrams(text, self.n) if gram in self._found), "")
+        return Overlap(self._found[gram], gram) if gram else None
 
 
 def _texts(folder: Path) -> Iterator[tuple[Path, str]]:

@@ -26,9 +26,9 @@ def installed() -> bool:
     return find_spec("pyarrow") is not None
 
 
-def table(rows: Sequence[Mapping[str, Any]]) -> Any:
-    """Rows as a `pyarrow.Table`, of the types that their values have."""
-    return import_module("pyarrow").Table.from_pylist(rows)
+def table(rows: Sequence[Mapping[str, Any]], schema: Any = None) -> Any:
+    """Rows as a `pyarrow.Table`, of a `pyarrow.Schema`, or else of the types that their values have."""
+    return import_module("pyarrow").Table.from_pylist(rows, schema)
 
 
 def open_file(path: Path) -> Any:

@@ -27,7 +27,7 @@ def folder() -> str:
     source, whole = str(Path(spec.origin).parent), GgufConfig(dequantize=True)
     tokenizer = AutoTokenizer.from_pretrained(source, gguf_file=FILE)
     model = AutoModelForCausalLM.from_pretrained(source, gguf_file=FILE, quantization_config=whole)
-    model.to("cpu").bfloat16().save_pretrained(made)
+    model.bfloat16().save_pretrained(made)
     tokenizer.save_pretrained(made)
     (made / "done").touch()
     return str(made)

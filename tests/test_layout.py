@@ -51,6 +51,7 @@ ORDER = (
     ("catalog", "evaluation", "replay", "progress", "doctor", "attach", "candidate", "curriculum"),
     ("page",),
     ("duplicates",),
+    ("corpus",),
     ("export", "gates"),
     ("validate",),
     ("generate", "bugs"),

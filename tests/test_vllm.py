@@ -1,4 +1,4 @@
-"""vLLM as a policy, really run: SmolLM2-135M on the CPU, in this process and in a server. `make test-vllm` runs them."""
+"""vLLM as a policy: SmolLM2-135M really runs, on the CPU, in this process and in a server. By `make test-vllm`."""
 
 import asyncio
 import os
@@ -25,7 +25,7 @@ from termgym.task import Check, Limits, Task
 from termgym.trajectory import Trajectory
 
 pytestmark = [pytest.mark.slow, pytest.mark.vllm, pytest.mark.timeout(900)]
-TASK = Task(id="family/name@17.2", instruction="Write yes into answer.", checks=(Check("answer", "test -e /app/answer"),))
+TASK = Task(id="t@17.2", instruction="Write yes into answer.", checks=(Check("answer", "test -e /app/answer"),))
 SHORT = Sampling(max_tokens=96)
 CONTEXT, MEMORY = 4096, 0.25
 
@@ -72,7 +72,7 @@ def family_task(number: int) -> Task:
     return find_family("files/rename-by-date").task(number, 1)
 
 
-def test_32_episodes_and_their_tokens_are_those_that_vllm_reports(model: Any, runner: asyncio.Runner, folder: str) -> None:
+def test_32_episodes_have_the_tokens_that_vllm_reports(model: Any, runner: asyncio.Runner, folder: str) -> None:
     async def play() -> tuple[list[Trajectory], list[tuple[list[int], list[int]]]]:
         seen = spied(model)
         limits = Limits(turns=4, wall_s=0)
@@ -152,11 +152,12 @@ def server(folder: str, model: Any, runner: asyncio.Runner, tmp_path_factory: py
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", folder, "--served-model-name", folder, "--port", f"{port}",
-               "--host", "127.0.0.1", "--max-model-len", f"{CONTEXT}", "--max-num-seqs", "16", "--enforce-eager", "--gpu-memory-utilization", f"{MEMORY}",
-               "--logprobs-mode", "processed_logprobs"]  # fmt: skip
-    log = tmp_path_factory.mktemp("server") / "log"
-    with log.open("w") as file, subprocess.Popen(command, stdout=file, stderr=file, env=os.environ | {"VLLM_SERVER_DEV_MODE": "1"}) as process:
+    options = {"model": folder, "host": "127.0.0.1", "port": port, "max-model-len": CONTEXT, "max-num-seqs": 16,
+               "gpu-memory-utilization": MEMORY, "logprobs-mode": "processed_logprobs"}  # fmt: skip
+    words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
+    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--enforce-eager", *words]
+    log, env = tmp_path_factory.mktemp("server") / "log", os.environ | {"VLLM_SERVER_DEV_MODE": "1"}
+    with log.open("w") as file, subprocess.Popen(command, stdout=file, stderr=file, env=env) as process:
         try:
             _await_up(f"http://127.0.0.1:{port}/health", process, log)
             yield f"http://127.0.0.1:{port}/v1"

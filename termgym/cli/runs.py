@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     "eval", epilog="Example: termgym eval --policy oracle --task files/rename-by-date --n 20 --attempts 4"
 )
 def evaluate(
-    policy: Annotated[str, typer.Option(help="Who acts: oracle, teacher, idle, random, hf, vllm, openai, ...", show_default=False)],
+    policy: Annotated[
+        str, typer.Option(help="Who acts: oracle, teacher, idle, random, hf, vllm, openai, ...", show_default=False)
+    ],
     task: Annotated[
         list[str] | None,
         typer.Option(help="A family, a task folder, or FORMAT:PATH; may be repeated.", show_default="all families"),

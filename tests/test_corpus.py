@@ -1,0 +1,337 @@
+"""Corpora: what comes back of what was written, rows of others, and filters."""
+
+import gzip
+import json
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from typer.testing import CliRunner
+
+from termgym.cli import app
+from termgym.corpus import recording
+from termgym.corpus.file import FORMS, read, write
+from termgym.corpus.filters import Filters, without_thinking
+from termgym.corpus.record import Record
+from termgym.duplicates import Index
+from termgym.errors import TaskError, UnknownName
+from termgym.outcome import Outcome
+from termgym.policy import Message
+from termgym.protocol import Action, Command, parse
+from termgym.store import Store, stream
+from termgym.trajectory import Trajectory, TurnRecord
+from termgym.verifier import CheckResult
+
+YES = Action("é\u2028", "p", (Command("echo yes > answer\n", 5.0), Command("C-c"))).to_json()
+DONE = Action("", "", (), task_complete=True).to_json()
+
+
+def text(chance: random.Random) -> str:
+    return "".join(chance.choices(["ls\n", "é世界🙂", "\u2028", '"', "\\", "</s>", "\x1b[31m", "a b", "", "\t"], k=6))
+
+
+def one(seed: int, surrogates: bool = False, **changed: Any) -> Trajectory:
+    """An episode by chance, with or without tokens."""
+    chance, tokens, known = random.Random(seed), seed % 2 == 0, 0
+    turns: list[TurnRecord] = []
+    for number in range(chance.randrange(1, 5)):
+        reply = chance.choice([YES, "<think>\nhm\n</think>\n\n" + YES, "{oops", text(chance) + "\ud800" * surrogates])
+        prompt, emitted = (tuple(chance.choices(range(99), k=3)), (number, 7)) if tokens else ((), ())
+        logprobs = (-0.5, -1.25) if tokens else ()
+        parsed = parse(reply)
+        turns.append(
+            TurnRecord(
+                reply,
+                text(chance),
+                ("prompt",),
+                parsed.warnings,
+                parsed.error,
+                0.25,
+                1.5,
+                emitted,
+                logprobs,
+                known,
+                prompt,
+                "stop" if tokens else "",
+                number,
+            )  # fmt: skip
+        )
+        known += len(prompt) + len(emitted)
+    turns.append(TurnRecord(DONE, "done", kept=known))
+    solved = seed % 3 == 0
+    made = Trajectory(
+        f"family/name@{seed}.2", "d" * 64, "p", Outcome.SOLVED if solved else Outcome.FAILED, 1.0 if solved else 0.25,
+        float(solved), (CheckResult("a", float(solved), 1.0, text(chance)), CheckResult("b", 0.5, 3.0)), "", text(chance),
+        tuple(turns), {"create": 0.5, "step": 1.0}, seed, "family/name", seed, 2, seed, 0, "m", text(chance), "security",
+        "CC-BY-4.0", "here", "2026-11-26T00:00:00Z",
+    )  # fmt: skip
+    return replace(made, **changed)
+
+
+def back(path: Path) -> list[Record]:
+    wrong: list[TaskError] = []
+    found = list(read(path, wrong.append))
+    assert not wrong, wrong
+    return found
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".jsonl.gz", ".parquet"])
+def test_nemotron_rows_come_back_whole(suffix: str, tmp_path: Path) -> None:
+    episodes = [one(seed, surrogates=suffix != ".parquet") for seed in range(40)]
+    path = tmp_path / f"x{suffix}"
+    assert write(path, map(Record.of, episodes), "nemotron") == 40
+    assert [record.trajectory for record in back(path)] == episodes
+    before = path.read_bytes()
+    write(path, map(Record.of, episodes), "nemotron")
+    assert path.read_bytes() == before and [each.name for each in tmp_path.iterdir()] == [path.name]
+
+
+def test_atif_documents_come_back_whole(tmp_path: Path) -> None:
+    episodes = [one(seed, surrogates=True) for seed in range(40)]
+    write(tmp_path / "x.jsonl", map(Record.of, episodes), "atif")
+    assert [record.trajectory for record in back(tmp_path / "x.jsonl")] == episodes
+
+
+@pytest.mark.parametrize("form", ["sharegpt", "messages"])
+@pytest.mark.parametrize("suffix", [".jsonl", ".parquet"])
+def test_conversations_come_back(form: str, suffix: str, tmp_path: Path) -> None:
+    episodes = [Record.of(one(seed)) for seed in range(20)]
+    write(tmp_path / f"x{suffix}", episodes, form)
+    for record, wanted in zip(back(tmp_path / f"x{suffix}"), episodes, strict=True):
+        assert (record.messages, record.task, record.reward, record.outcome) == (
+            wanted.messages, wanted.task, wanted.reward, wanted.outcome)  # fmt: skip
+        assert record.trajectory is None
+
+
+def test_parquet_holds_half_a_surrogate_as_a_question(tmp_path: Path) -> None:
+    write(tmp_path / "x.parquet", [Record.of(one(1, first="a\ud800b"))], "nemotron")
+    assert back(tmp_path / "x.parquet")[0].messages[0].content == "a\ufffdb"
+
+
+def test_the_columns_are_those_of_the_corpus(tmp_path: Path) -> None:
+    write(tmp_path / "x.parquet", [Record.of(one(2))], "nemotron")
+    (row,) = pq.read_table(tmp_path / "x.parquet").to_pylist()
+    theirs = "conversations agent model model_provider date task episode run_id trial_name enable_thinking".split()
+    assert list(row)[: len(theirs)] == theirs
+    assert [message["role"] for message in row["conversations"][:2]] == ["user", "assistant"]
+    assert row["conversations"][-1]["role"] == "assistant" and row["episode"] == f"episode-{len(one(2).turns) - 1}"
+    assert row["reward"] == 0.0 and row["outcome"] == "failed" and row["turns"][0]["token_ids"] == [0, 7]
+
+
+# ATIF, by its own words: harbor's models refuse fields that they do not know.
+
+STEP = {"step_id", "timestamp", "source", "message", "model_name", "reasoning_effort", "reasoning_content", "tool_calls",
+        "metrics", "observation", "is_copied_context", "llm_call_count", "extra"}  # fmt: skip
+ROOT = {"schema_version", "session_id", "trajectory_id", "agent", "steps", "notes", "final_metrics",
+        "continued_trajectory_ref", "extra", "subagent_trajectories"}  # fmt: skip
+METRICS = {"prompt_tokens", "completion_tokens", "cached_tokens", "cost_usd", "prompt_token_ids", "completion_token_ids",
+           "logprobs", "extra"}  # fmt: skip
+TOTALS = {
+    "total_prompt_tokens",
+    "total_completion_tokens",
+    "total_cached_tokens",
+    "total_cost_usd",
+    "total_steps",
+    "extra",
+}
+
+
+def test_atif_has_no_field_that_it_does_not_know() -> None:
+    for seed in range(20):
+        document = json.loads(json.dumps(FORMS["atif"].write(Record.of(one(seed)))))
+        assert set(document) <= ROOT and document["schema_version"] == "ATIF-v1.8"
+        assert set(document["agent"]) <= {"name", "version", "model_name", "tool_definitions", "extra"}
+        assert set(document["final_metrics"]) <= TOTALS
+        assert [step["step_id"] for step in document["steps"]] == list(range(1, len(document["steps"]) + 1))
+        first, *steps = document["steps"]
+        assert first["source"] == "user" and set(first) <= {"step_id", "timestamp", "source", "message"}
+        for step in steps:
+            assert set(step) <= STEP and step["source"] == "agent" and set(step.get("metrics", {})) <= METRICS
+            calls = {call["tool_call_id"] for call in step.get("tool_calls", [])}
+            for call in step.get("tool_calls", []):
+                assert set(call) <= {"tool_call_id", "function_name", "arguments", "extra"}
+            for result in step["observation"]["results"]:
+                assert set(result) <= {"source_call_id", "content", "extra"}
+                assert result.get("source_call_id") in {*calls, None}
+
+
+# Rows of others.
+
+
+def rows(path: Path, *values: Any) -> Path:
+    path.write_text("".join(json.dumps(value) + "\n" for value in values))
+    return path
+
+
+def said(*texts: str) -> list[dict[str, str]]:
+    return [{"role": ("user", "assistant")[number % 2], "content": words} for number, words in enumerate(texts)]
+
+
+def test_rows_of_others_have_no_result(tmp_path: Path) -> None:
+    row = {"conversations": said("task", YES, "screen", DONE, "screen"), "agent": "terminus-2", "model": "m/x",
+           "model_provider": "p", "task": "t_1", "episode": "episode-1", "enable_thinking": True}  # fmt: skip
+    (record,) = back(rows(tmp_path / "x.jsonl", row))
+    assert (record.solved, record.outcome, record.trajectory, record.complete) == (None, "", None, True)
+    assert (record.task, record.agent, record.provider, len(record.messages)) == ("t_1", "terminus-2", "p", 4)
+    assert FORMS["nemotron"].write(record)["model_provider"] == "p"
+    with pytest.raises(TaskError, match="atif needs an episode"):
+        FORMS["atif"].write(record)
+
+
+def test_terminus_2_writes_prose_into_atif_and_json_comes_out(tmp_path: Path) -> None:
+    calls = [{"tool_call_id": "call_0_1", "function_name": "bash_command", "arguments": {"keystrokes": "ls\n", "duration": 0.1}},
+             {"tool_call_id": "call_0_2", "function_name": "mark_task_complete", "arguments": {}}]  # fmt: skip
+    steps = [
+        {"step_id": 1, "source": "user", "message": "do it"},
+        {"step_id": 2, "source": "agent", "message": "Analysis: it is\nthere\nPlan: list", "tool_calls": calls,
+         "reasoning_content": "hm", "observation": {"results": [{"content": "a b"}]}},
+        {"step_id": 3, "source": "agent", "message": [{"type": "text", "text": DONE}]},
+    ]  # fmt: skip
+    document = {"schema_version": "ATIF-v1.6", "agent": {"name": "terminus-2", "version": "2"}, "steps": steps}
+    (record,) = back(rows(tmp_path / "x.jsonl", document))
+    first, last = record.parsed
+    assert first.action == Action("it is\nthere", "list", (Command("ls\n", 0.1),), True)
+    assert record.thinking and record.messages[2] == Message("user", "a b") and last.action == parse(DONE).action
+
+
+@pytest.mark.parametrize(
+    ("row", "why"),
+    [
+        ({"conversations": "x"}, "line 2: conversations: is 'x'; expected a list of messages"),
+        ({"conversations": [{"role": "user"}]}, "message 0 is .*; expected role and content"),
+        ({"conversations": said("only a task")}, "has no answer"),
+        ({"messages": [*said("a"), *said("b", "c")]}, "message 1 is of 'user'"),
+        ({"nothing": 1}, "expected a column conversations, messages or steps; there are nothing"),
+        ({"steps": []}, "expected the steps"),
+        ({"steps": [{"step_id": 1}]}, "is no document of ATIF"),
+        ({"conversations": said("a", "b"), "reward": "much"}, "reward: is 'much'; expected a number"),
+    ],
+)
+def test_a_bad_row_spoils_itself_alone(row: Any, why: str, tmp_path: Path) -> None:
+    fine, wrong = {"conversations": said("a", YES)}, list[TaskError]()
+    found = list(read(rows(tmp_path / "x.jsonl", fine, row, fine), wrong.append))
+    assert len(found) == 2 and len(wrong) == 1
+    with pytest.raises(TaskError, match=why):
+        raise wrong[0]
+
+
+# Filters.
+
+
+def test_each_filter_keeps_and_drops(tmp_path: Path) -> None:
+    (tmp_path / "bench").mkdir()
+    (tmp_path / "bench" / "task.md").write_text("one two three four five six seven eight nine ten eleven twelve a b")
+    solved = Record.of(one(0, turns=(TurnRecord(YES, "x", token_ids=(1,), prompt_ids=(2,)), TurnRecord(DONE, "y"))))
+    poor = Record.of(one(1, turns=(TurnRecord("{oops", "x"),), dense=0.25, domain="games", family="f", level=4))
+    unknown = Record(solved.messages)
+    met = replace(solved, messages=(Message("user", (tmp_path / "bench/task.md").read_text()), *solved.messages[1:]))
+    cases: list[tuple[Filters, Sequence[Record], Sequence[Record]]] = [
+        (Filters(solved=True), [solved], [poor, unknown]),
+        (Filters(min_dense=0.25), [solved, poor], [unknown]),
+        (Filters(min_dense=0.5), [solved], [poor, unknown]),
+        (Filters(complete=True), [solved, unknown], [poor]),
+        (Filters(clean=True), [solved, unknown], [poor]),
+        (Filters(domains=("games", "query")), [poor], [solved, unknown]),
+        (Filters(families=("f",)), [poor], [solved]),
+        (Filters(levels=(4, 5)), [poor], [solved]),
+        (Filters(min_turns=2), [solved], [poor]),
+        (Filters(max_turns=1), [poor], [solved]),
+        (Filters(max_characters=poor.characters), [poor], [solved] * (solved.characters > poor.characters)),
+        (Filters(against=Index([tmp_path / "bench"])), [solved], [met]),
+        (Filters(), [solved, poor, unknown], []),
+    ]
+    for filters, kept, dropped in cases:
+        assert list(filters.apply([*kept, *dropped])) == list(kept), filters
+        assert (filters.kept, filters.dropped.total()) == (len(kept), len(dropped))
+
+
+def test_tokens_are_counted_where_they_are_known() -> None:
+    turns = (TurnRecord(YES, "x", token_ids=(1, 2), prompt_ids=(3,)), TurnRecord(DONE, "y", token_ids=(4,), kept=3))
+    known, unknown = Record.of(one(0, turns=turns)), Record.of(one(1))
+    assert known.tokens == 4 and unknown.tokens is None
+    assert list(Filters(max_tokens=4).apply([known, unknown])) == [known]
+    assert list(Filters(max_tokens=3).apply([known])) == []
+
+
+def test_what_was_said_before_is_left_out() -> None:
+    words = " ".join(f"word{number}" for number in range(200))
+    same = [Record((Message("user", f"task {n}"), Message("assistant", f"{words} {n}"))) for n in range(3)]
+    other = Record((Message("user", "task"), Message("assistant", words[::-1])))
+    filters = Filters(unique=True)
+    assert list(filters.apply([*same, other])) == [same[0], other] and filters.dropped == {"nearly another": 2}
+
+
+def test_thinking_can_be_left_out() -> None:
+    thought = Record.of(one(0, turns=(TurnRecord(f"<think>\nhm\n</think>\n\n{YES}", "x"),)))
+    plain = without_thinking(thought)
+    assert thought.thinking and not plain.thinking and plain.messages[1].content == YES and plain.trajectory is None
+
+
+# Recordings.
+
+
+def test_a_recording_shows_what_was_seen_and_typed(tmp_path: Path) -> None:
+    turns = (TurnRecord(YES, "New terminal output:\nroot# ls"), TurnRecord(DONE, "bye"))
+    path = tmp_path / "x.cast"
+    path.write_text(recording.text(Record.of(one(0, turns=turns, first="task\n\nCurrent terminal state:\nroot#"))))
+    header, *events = map(json.loads, path.read_text().splitlines())
+    assert header["version"] == 2 and [said for _, code, said in events if code == "i"] == [
+        "echo yes > answer\n",
+        "C-c",
+    ]
+    shown = [said for _, code, said in events if code == "o"]
+    assert shown[0].endswith("root#") and "root# ls" in shown[1] and "bye" in shown[2]
+
+
+def test_a_persons_recording_becomes_a_conversation(tmp_path: Path) -> None:
+    events = [[0.1, "o", "$ "], [1.0, "i", "l"], [1.1, "o", "l"], [1.2, "i", "s\r"], [1.3, "o", "s\r\na b\r\n$ "],
+              [5.0, "i", "exit\r"], [5.1, "o", "exit\r\n"]]  # fmt: skip
+    header = {"version": 2, "width": 40, "height": 5, "title": "list it"}
+    path = tmp_path / "x.cast"
+    path.write_text("".join(json.dumps(line) + "\n" for line in (header, *events)))
+    (record,) = back(path)
+    assert [parsed.action.commands[0].keystrokes for parsed in record.parsed if parsed.action] == ["ls\r", "exit\r"]
+    assert "list it" in record.messages[0].content and "$ ls\na b" in record.messages[2].content
+    assert record.solved is None and record.agent == "human"
+    path.write_text(json.dumps(header) + "\n" + json.dumps(events[0]) + "\n")
+    with pytest.raises(TaskError, match="nothing that was typed"):
+        back(path)
+
+
+# The commands.
+
+
+def call(*words: str) -> Any:
+    return CliRunner().invoke(app, ["corpus", *words])
+
+
+def test_the_commands_go_round(tmp_path: Path) -> None:
+    with Store(tmp_path / "run") as store:
+        for seed in range(6):
+            store.add(one(seed))
+    done = call("export", str(tmp_path / "run"), "--solved", "--out", str(tmp_path / "x.jsonl.gz"))
+    assert done.exit_code == 0, done.output
+    assert "2 records in" in done.output and "not solved" in done.output
+    assert len(gzip.decompress((tmp_path / "x.jsonl.gz").read_bytes()).splitlines()) == 2
+    again = call("import", str(tmp_path / "x.jsonl.gz"), "--out", str(tmp_path / "again"))
+    assert again.exit_code == 0 and "2 episodes" in again.output
+    assert list(stream(tmp_path / "again")) == [one(0), one(3)]
+    turned = call("export", str(tmp_path / "x.jsonl.gz"), "--format", "messages", "--out", str(tmp_path / "y.parquet"))
+    assert turned.exit_code == 0, turned.output
+    stats = call("stats", str(tmp_path / "y.parquet"))
+    assert stats.exit_code == 0 and "outcome: solved 2" in stats.output, stats.output
+    casts = call("export", str(tmp_path / "run"), "--format", "asciicast", "--out", str(tmp_path / "casts"))
+    assert casts.exit_code == 0 and len(list((tmp_path / "casts").iterdir())) == 6
+
+
+def test_wrong_names_are_told(tmp_path: Path) -> None:
+    with pytest.raises(UnknownName, match="did you mean nemotron"):
+        write(tmp_path / "x.jsonl", [], "nemotrn")
+    with pytest.raises(TaskError, match=r"expected a name that ends in .jsonl"):
+        write(tmp_path / "x.txt", [], "nemotron")
+    done = call("stats", str(tmp_path / "nothing.jsonl"))
+    assert done.exit_code == 2 and "no such file" in done.stderr
