@@ -23,6 +23,10 @@ class Places:
         """Place-seconds in which none was, though there was more to do."""
         self.starved_s = 0.0
         """Seconds in which no policy was thinking at all."""
+        self.left = asyncio.Event()
+        """Set whenever one leaves its place; for the one who waits for that to clear."""
+        self.gone: set[asyncio.Task[Any] | None] = set()
+        """The tasks that have had their place; for the one who collects them to take out."""
         self._free = asyncio.Semaphore(count)
         self._thinking = self._taken = 0
         self._since: float | None = None
@@ -37,6 +41,8 @@ class Places:
                 yield
             finally:
                 self._count(taken=-1)
+                self.gone.add(asyncio.current_task())
+                self.left.set()
 
     @contextmanager
     def thinking(self) -> Generator[None]:

@@ -27,7 +27,7 @@ from termgym.trajectory import Trajectory
 
 RETRIES = 2
 AHEAD = 4
-"""One episode more, made ready or judged, for so many that act."""
+"""One episode is made ready ahead for so many that act."""
 
 
 def rollout(
@@ -112,8 +112,7 @@ class Rollout:
         try:
             given_up = await self._fill()
             while self._running:
-                done, _ = await asyncio.wait(self._running, return_when=asyncio.FIRST_COMPLETED)
-                ended = [self._ended(one) for one in done]
+                ended = await self._next_ended()
                 given_up = given_up or await self._fill()  # before the records are handed out: places are waiting
                 for trajectory in ended:
                     yield trajectory
@@ -145,10 +144,23 @@ class Rollout:
     def _final(self, one: Trajectory) -> bool:
         return one.valid or one.retry >= self._retries
 
+    async def _next_ended(self) -> list[Trajectory]:
+        """The episodes that have ended; none if one has only left its place, which makes room for another."""
+        self.places.left.clear()
+        left = asyncio.ensure_future(self.places.left.wait())
+        done, _ = await asyncio.wait({*self._running, left}, return_when=asyncio.FIRST_COMPLETED)
+        left.cancel()
+        return [self._ended(episode) for episode in list(self._running) if episode in done]
+
+    def _room(self) -> bool:
+        """Whether another may begin: only so many are made ready ahead, and only so many wait for their verdict."""
+        count, running, judged = self.places.count, len(self._running), len(self.places.gone)
+        ahead = 1 + count // AHEAD
+        return running - judged < count + ahead and judged < count + ahead
+
     async def _fill(self) -> SandboxError | None:
         """Start what may run; why no more is started, where sandboxes fail one after the other."""
-        most = self.places.count + 1 + self.places.count // AHEAD
-        while len(self._running) < most and (attempt := self._next()):
+        while self._room() and (attempt := self._next()):
             try:
                 await self._breaker.ready()
             except SandboxError as error:
@@ -156,7 +168,7 @@ class Rollout:
             cast = self._casts(attempt) if self._casts else None
             episode = run_episode(attempt, places=self.places, cast=cast, **self._how)
             self._running[asyncio.create_task(episode)] = attempt, time.monotonic()
-        if len(self._running) < most:
+        if self._room():
             self.places.drain()
         return None
 
@@ -165,6 +177,7 @@ class Rollout:
 
     def _ended(self, episode: asyncio.Task[Trajectory]) -> Trajectory:
         attempt, began = self._running.pop(episode)
+        self.places.gone.discard(episode)
         trajectory = episode.result()
         if trajectory.valid:
             self._breaker.fine()

@@ -118,7 +118,8 @@ STEP = set(
 ROOT = {"schema_version", "session_id", "trajectory_id", "agent", "steps", "notes", "final_metrics",
         "continued_trajectory_ref", "extra", "subagent_trajectories"}  # fmt: skip
 METRICS = set(
-    "prompt_tokens completion_tokens cached_tokens cost_usd prompt_token_ids completion_token_ids logprobs extra".split()
+    "prompt_tokens completion_tokens cached_tokens cost_usd prompt_token_ids completion_token_ids logprobs "
+    "extra".split()
 )
 TOTALS = set("total_prompt_tokens total_completion_tokens total_cached_tokens total_cost_usd total_steps extra".split())
 

@@ -286,6 +286,11 @@ def test_leaving_early_leaves_nothing() -> None:
         async with aclosing(rollout("oracle", [TASK] * 20, concurrency=4).trajectories()) as trajectories:
             await anext(trajectories)
         pid = (await launcher()).pid
-        return len(Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
+        boxes = Path(f"/proc/{pid}/task/{pid}/children")
+        for _ in range(100):  # one that was being made is killed, which takes the kernel a moment
+            if not boxes.read_text():
+                break
+            await asyncio.sleep(0.05)
+        return len(boxes.read_text().split())
 
     assert run(main()) == 0
