@@ -304,7 +304,7 @@ Waiting:
 The JSON is read strictly: escape quotes, backslashes, newlines and tabs inside strings. Text around the
 object is ignored, with a warning."""
 
-_CONFIRM = """\
+CONFIRM = """\
 You marked the task as complete. If you confirm, it is graded as it stands and nothing can be changed after.
 To confirm, answer again with "task_complete": true. To carry on, answer with "task_complete": false."""
 
@@ -325,7 +325,7 @@ def next_prompt(parsed: Parsed, screen_text: str, *, confirm: bool) -> str:
         report = f"ERROR: {parsed.error}{_listed(parsed.warnings)}"
         return f"Your last reply was unusable; nothing was typed.\n{report}\n\nReply again, as one JSON object."
     if confirm:
-        return f"Current terminal state:\n{screen_text}\n\n{_CONFIRM}"
+        return f"Current terminal state:\n{screen_text}\n\n{CONFIRM}"
     if parsed.warnings and not parsed.action.task_complete:
         return f"Your last reply was carried out, with warnings.{_listed(parsed.warnings)}\n\n{screen_text}"
     return screen_text

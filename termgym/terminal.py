@@ -8,10 +8,12 @@ terminal's slave side, behind whatever the programs wrote there, and awaited whe
 import asyncio
 import contextlib
 import os
+import struct
 import termios
 import time
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
+from fcntl import ioctl
 from pathlib import Path
 
 from termgym.barrier import Barrier
@@ -34,6 +36,8 @@ ECHO_S = 0.003
 """Unfinished lines in cooked mode wake nobody: this long after their echo they count as taken."""
 DEAF_S = 0.03
 """Keys that made nobody run in this time, with the foreground waiting for keys all along, count as taken."""
+LOST_S = 0.3
+"""The same where nothing tells that the kernel has passed them on: a machine under load may take its time."""
 QUIET_S = {State.MIXED: 0.05, State.TIMED: 0.25, State.UNKNOWN: 0.05}
 """Silence that stands in for the kernel's word where there is none, or where a program waits for more than keys."""
 FAR_S = 1.0
@@ -263,7 +267,16 @@ class Terminal:
         if not typed or sight.moved(before):
             return True
         echoed = self._changed_at > time.monotonic() - since_s
-        return since_s >= DEAF_S or (since_s >= ECHO_S and echoed and self._cooked() is True)
+        if since_s >= (DEAF_S if echoed or self._unread() else LOST_S):
+            return True
+        return since_s >= ECHO_S and echoed and self._cooked() is True
+
+    def _unread(self) -> bool:
+        """Whether keys lie in the terminal that its reader has not taken; also where that cannot be told."""
+        try:
+            return struct.unpack("i", ioctl(self._slave, termios.TIOCINQ, b"\0" * 4))[0] > 0
+        except OSError:
+            return True
 
     async def _silent(self, sight: Sight) -> bool:
         """Whether all that was printed is on the screen, and the foreground did nothing meanwhile."""

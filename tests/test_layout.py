@@ -40,7 +40,7 @@ ORDER = (
     ("env", "grid", "mailbox", "seat"),
     ("crew",),
     ("vector",),
-    ("policy", "policies", "chat", "agent"),
+    ("phrases", "policy", "policies", "chat", "agent"),
     ("trajectory", "places", "breaker", "resumption"),
     ("store", "sample"),
     ("attempt",),
