@@ -81,6 +81,21 @@ def run(coroutine: Coroutine[Any, Any, T], own: asyncio.AbstractEventLoop | None
         return executor.submit(_run, own, coroutine).result()
 
 
+def run_apart(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine on a `Loop` of its own, which ends with it; inside another loop too, as a notebook's is."""
+
+    def apart() -> T:
+        with asyncio.Runner(loop_factory=Loop) as runner:
+            return runner.run(coroutine)
+
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return apart()
+    with ThreadPoolExecutor(1) as executor:
+        return executor.submit(apart).result()
+
+
 def _run(own: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, T]) -> T:
     task = own.create_task(coroutine)
     try:

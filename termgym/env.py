@@ -6,7 +6,7 @@ from typing import Any, Generic, Self, SupportsFloat, TypeVar
 
 import gymnasium as gym
 
-from termgym import aio
+from termgym import aio, display
 from termgym.episode import Episode
 from termgym.errors import UnknownName
 from termgym.interface import Interface, TextInterface
@@ -123,6 +123,15 @@ class EpisodeEnv(gym.Env[Obs, Act], Generic[Obs, Act]):
         from termgym import render
 
         return render.render(self._slot.current.terminal, self.render_mode)
+
+    def _repr_html_(self) -> str:
+        """The task and the screen, for notebooks; of `env.unwrapped`, as Gymnasium's wrappers do not pass it on."""
+        episode = self._slot.episode
+        if episode is None:
+            return display.element("p", f"{type(self).__name__}: not reset yet, or closed")
+        ended = episode.reason.value if episode.reason else "under way"
+        title = display.element("p", f"{episode.task.id}, after {episode.turns} turns: {ended}")
+        return display.element("div", title, display.screen(episode.terminal.emulator.screen().text))
 
     def _drop(self) -> None:
         if self._slot.episode is not None:

@@ -9,7 +9,6 @@ Its folder holds
     report.html                  the same for people, with recordings (`termgym.page`); by `termgym eval`
 """
 
-import asyncio
 import json
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -17,7 +16,7 @@ from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
-from termgym.aio import Loop
+from termgym.aio import run_apart
 from termgym.attempt import Attempt, Patience
 from termgym.episode import EpisodeConfig
 from termgym.errors import TaskError
@@ -79,12 +78,12 @@ class Evaluation:
         begin = time.monotonic()
         how: dict[str, Any] = {"concurrency": concurrency, "config": config, "patience": patience, "on_turn": on_turn}
         try:
-            with Store(self.folder) as store, asyncio.Runner(loop_factory=Loop) as runner:
+            with Store(self.folder) as store:
                 for trajectory in store:
                     self._count(trajectory, on_end)
                 todo = (attempt for attempt in attempts if _key_of(attempt) not in self.done)
                 rollout = Rollout(todo, retries=self.retries, casts=self.cast_of, **how)
-                runner.run(self._gather(rollout, store, on_end))
+                run_apart(self._gather(rollout, store, on_end))
                 self.usage = rollout.places.to_dict()
         finally:
             self.report.wall_s += time.monotonic() - begin

@@ -5,7 +5,6 @@ happened to be there by then, so a difference that comes behind one says so. A r
 run (`EpisodeConfig`): unless it is given, a replay is run as `termgym eval` does by default.
 """
 
-import asyncio
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
@@ -14,7 +13,7 @@ from difflib import unified_diff
 from pathlib import Path
 from typing import Any
 
-from termgym.aio import Loop
+from termgym.aio import run_apart
 from termgym.attempt import Attempt, run_episode
 from termgym.episode import EpisodeConfig
 from termgym.errors import TaskError
@@ -248,8 +247,7 @@ class Replays:
             finally:
                 await close_shared()
 
-        with asyncio.Runner(loop_factory=Loop) as runner:
-            runner.run(gather())
+        run_apart(gather())
 
     @property
     def differing(self) -> list[Replay]:

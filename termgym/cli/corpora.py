@@ -1,7 +1,8 @@
-"""Commands about corpora: `termgym corpus export`, `import` and `stats`."""
+"""Commands about corpora: `termgym collect`, and `termgym corpus export`, `import` and `stats`."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from datetime import datetime
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from termgym.cli import base
+from termgym.cli.base import Concurrency
+from termgym.cli.runs import evaluate
 
 if TYPE_CHECKING:
     from termgym.corpus.record import Record
@@ -115,6 +118,38 @@ def import_corpus(
     if others:
         typer.echo(f"termgym: left out {others} that do not hold an episode whole", err=True)
     typer.echo(f"{count} episodes in {out}")
+
+
+@base.app.command(epilog="Example: termgym collect --task domain=security --n 100 --out runs/security")
+def collect(
+    task: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A family, a query, a task folder, FORMAT:PATH; may be repeated.", show_default="all families"
+        ),
+    ] = None,
+    level: Annotated[int | None, typer.Option(help="Difficulty, from 1.", show_default="each in turn")] = None,
+    n: Annotated[int, typer.Option("--n", min=1, help="Episodes of each family, each of its own seed.")] = 10,
+    seed: Annotated[int, typer.Option(min=0, help="The first seed.")] = 0,
+    attempts: Annotated[int, typer.Option(min=1, help="At each task: in other words each time.")] = 1,
+    policy: Annotated[
+        str, typer.Option(help="teacher, which knows the solutions; or a model: hf, vllm, openai.")
+    ] = "teacher",
+    option: Annotated[
+        list[str] | None, typer.Option(metavar="KEY=VALUE", help="For the policy; JSON or text; may be repeated.")
+    ] = None,
+    concurrency: Concurrency = base.AT_A_TIME,
+    out: Annotated[Path | None, typer.Option(help="Folder for the run.", show_default="runs/TIME-collect")] = None,
+) -> None:
+    """Let the teacher, or a model, play tasks to learn from, and say what came of it: `termgym corpus export` is next.
+
+    The teacher types the known solution and says honestly what it sees and does; --option mistakes=0.15 is how often
+    it makes a harmless mistake and recovers. The same command with the same --out goes on where it was stopped.
+    """
+    folder = out or Path("runs", f"{datetime.now():%Y%m%d-%H%M%S}-collect")
+    evaluate(policy, task, level, n, seed, attempts, concurrency, folder, option)
+    typer.echo()
+    stats([folder])
 
 
 @corpus.command(epilog="Example: termgym corpus stats sft.parquet")

@@ -110,6 +110,8 @@ def _report(run: "Evaluation", as_json: bool) -> None:
         for table in report.tables():
             console.print(table, "", sep="\n")
         console.print(f"{report.steps} steps in {report.wall_s:.1f} s: {report.steps_per_s:.0f} steps/s")
+        if run.usage:
+            console.print(f"The policy waited for environments {100 * run.usage['waited']:.1f} % of the time")
         console.print(f"Written to {run.folder}", soft_wrap=True)
     for surprise in run.surprises[:10]:
         typer.echo(f"termgym: {surprise}", err=True)
