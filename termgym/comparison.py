@@ -11,6 +11,7 @@ from typing import Any
 
 from rich.table import Table
 
+from termgym import display
 from termgym.errors import TaskError
 from termgym.report import TOTAL, Report, Scores, grid
 from termgym.statistics import bootstrap, sign_flip
@@ -93,3 +94,7 @@ class Comparison:
         if len(self.families) != 1:
             table.add_row(TOTAL, *self.total.row(), style="bold")
         return table
+
+    def _repr_html_(self) -> str:
+        """The table, for notebooks."""
+        return display.table(self.table())
