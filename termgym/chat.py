@@ -87,6 +87,9 @@ class Chat:
                 message = Message(message.role, _SHOWN.format(number))
             cut.append(message)
         text = self._render(cut)
+        if after and after not in text:
+            name = self.tokenizer.name_or_path
+            raise TaskError(f"the chat template of {name} leaves out what an assistant said: it takes no plain text")
         text = text[text.rindex(after) + len(after) :] if after else text
         return [token for piece in self._pieces(text, smuggled) for token in piece]
 
