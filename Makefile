@@ -28,13 +28,13 @@ test: .venv/.installed  ## the tests that take a minute or two together
 
 # pytest exits 5 where no test was selected.
 test-slow: .venv/.installed  ## the tests marked slow
-	.venv/bin/python -m pytest -m slow $(ARGS) || [ $$? -eq 5 ]
+	.venv/bin/python -m pytest -m "slow and not vllm" $(ARGS) || [ $$? -eq 5 ]
 
 test-oldest: .venv-oldest/.installed  ## Gymnasium's contract on the oldest Gymnasium that Ray allows
 	.venv-oldest/bin/python -m pytest -n 2 tests/test_gymnasium.py tests/test_vector.py $(ARGS)
 
 test-vllm: .venv-vllm/.installed  ## episodes of a small real model in vLLM, on the CPU: some minutes
-	TERMGYM_REQUIRE=vllm .venv-vllm/bin/python -m pytest -m vllm tests/test_vllm.py $(ARGS)
+	TERMGYM_REQUIRE=vllm .venv-vllm/bin/python -m pytest -W default -m vllm tests/test_vllm.py $(ARGS)
 
 bench: .venv/.installed  ## how long a step takes, beside its peers
 	@.venv/bin/python benchmarks/latency.py
