@@ -1,9 +1,9 @@
 """A language model in vLLM: in this process by its AsyncLLM, or in a vLLM server. Tokens in, tokens out.
 
 vLLM batches and caches prefixes itself. New weights are read in place from a checkpoint's folder, best on a file system
-in memory (/dev/shm), whatever the number of GPUs; on a GPU that is shared with a trainer, `sleep` frees its memory
-meanwhile, where the engine was made with `enable_sleep_mode=True`. A server needs `VLLM_SERVER_DEV_MODE=1` for these, and `--logprobs-mode processed_logprobs` so that its
-logprobs are those that tokens were drawn by.
+in memory (/dev/shm), whatever the number of GPUs. On a GPU that is shared with a trainer, `sleep` frees its memory
+meanwhile, where the engine was made with `enable_sleep_mode=True`. A server needs `VLLM_SERVER_DEV_MODE=1` for these,
+and `--logprobs-mode processed_logprobs` so that its logprobs are those that tokens were drawn by.
 
 On a CPU vLLM (0.32) fails where a request has a seed of its own and its prompt is read in parts: there it has none.
 """

@@ -10,9 +10,12 @@ import time
 from termgym.errors import SandboxError
 
 ROUNDS = 5
-"""Rounds of failures with nothing that went well, after which it is given up."""
+"""Rounds of failures of several tasks, with nothing that went well, after which it is given up."""
+ALONE = 25
+"""The same of one task alone, which may be the one that is broken."""
 PAUSES_S = (0.0, 0.2, 1.0, 5.0, 5.0)
-"""Before the next episode, after so many rounds."""
+"""Before the next episode, after so many rounds of several tasks."""
+ALONE_S = 0.2
 
 
 class Breaker:
@@ -21,6 +24,7 @@ class Breaker:
     def __init__(self) -> None:
         """The circuit is closed."""
         self._rounds, self._last, self._why = 0, 0.0, ""
+        self._tasks: set[str] = set()
 
     async def ready(self) -> None:
         """Wait as long as the failures so far ask for.
@@ -28,15 +32,19 @@ class Breaker:
         Raises:
             SandboxError: It is given up.
         """
-        if self._rounds >= ROUNDS:
-            raise SandboxError(f"episodes fail one after the other, {ROUNDS} times in a row; the last one: {self._why}")
-        await asyncio.sleep(self._last + PAUSES_S[self._rounds] - time.monotonic())
+        rounds = self._rounds
+        if rounds >= (ROUNDS if len(self._tasks) > 1 else ALONE):
+            raise SandboxError(f"episodes fail one after the other, {rounds} times in a row; the last one: {self._why}")
+        pause_s = PAUSES_S[min(rounds, len(PAUSES_S) - 1)] if len(self._tasks) > 1 else min(rounds, 1) * ALONE_S
+        await asyncio.sleep(self._last + pause_s - time.monotonic())
 
     def fine(self) -> None:
         """An episode ended well, as far as we are concerned."""
         self._rounds = 0
+        self._tasks.clear()
 
-    def failed(self, began: float, why: str) -> None:
+    def failed(self, began: float, task: str, why: str) -> None:
         """An episode that began then, by time.monotonic(), failed, and not by what its agent did."""
+        self._tasks.add(task)
         if began >= self._last:
             self._rounds, self._last, self._why = self._rounds + 1, time.monotonic(), why

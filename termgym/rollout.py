@@ -146,7 +146,6 @@ class Rollout:
 
     async def _next_ended(self) -> list[Trajectory]:
         """The episodes that have ended; none if one has only left its place, which makes room for another."""
-        self.places.left.clear()
         left = asyncio.ensure_future(self.places.left.wait())
         done, _ = await asyncio.wait({*self._running, left}, return_when=asyncio.FIRST_COMPLETED)
         left.cancel()
@@ -160,6 +159,7 @@ class Rollout:
 
     async def _fill(self) -> SandboxError | None:
         """Start what may run; why no more is started, where sandboxes fail one after the other."""
+        self.places.left.clear()  # before the look: who leaves from now on wakes `_next_ended`
         while self._room() and (attempt := self._next()):
             try:
                 await self._breaker.ready()
@@ -182,7 +182,7 @@ class Rollout:
         if trajectory.valid:
             self._breaker.fine()
         elif trajectory.outcome is Outcome.INFRA_ERROR:
-            self._breaker.failed(began, trajectory.error)
+            self._breaker.failed(began, trajectory.task, trajectory.error)
         if not self._final(trajectory):
             self._again.append(replace(attempt, retry=attempt.retry + 1))
         return trajectory

@@ -156,7 +156,8 @@ def test_a_launcher_that_dies_takes_no_attempt_with_it() -> None:
 def test_it_is_given_up_where_nothing_goes_well() -> None:
     async def main() -> list[Trajectory]:
         records: list[Trajectory] = []
-        attempts = (Attempt(TASK, failing(9, ModelError("no server"))) for _ in range(1000))
+        tasks = (replace(TASK, id=f"t{number}") for number in range(1000))
+        attempts = (Attempt(task, failing(9, ModelError("no server"))) for task in tasks)
         with pytest.raises(SandboxError, match="in a row; the last one: no server"):
             async for one in Rollout(attempts, concurrency=8):
                 records.append(one)  # noqa: PERF401 - to be kept when it raises
@@ -166,17 +167,27 @@ def test_it_is_given_up_where_nothing_goes_well() -> None:
     assert 5 <= len(records) < 100 and not any(one.valid for one in records)
 
 
+def test_a_broken_task_does_not_end_the_others() -> None:
+    broken = replace(TASK, id="broken", setup="exit 3")
+
+    async def main() -> list[Trajectory]:
+        return [one async for one in rollout("idle", [broken, TASK], group_size=6, concurrency=1, retries=1)]
+
+    records = run(main())
+    assert Counter((one.task, one.valid) for one in records) == {("broken", False): 12, (TASK.id, True): 6}
+
+
 def test_the_breaker_counts_rounds_and_forgets() -> None:
     breaker = Breaker()
     began = time.monotonic()
     for _ in range(50):
-        breaker.failed(began - 1, "all at once")
+        breaker.failed(began - 1, "a", "all at once")
     for _ in range(len(PAUSES_S) - 2):
-        breaker.failed(time.monotonic(), "again")
+        breaker.failed(time.monotonic(), "b", "again")
     breaker.fine()
     asyncio.run(breaker.ready())
-    for _ in range(len(PAUSES_S)):
-        breaker.failed(time.monotonic(), "once more")
+    for number in range(len(PAUSES_S)):
+        breaker.failed(time.monotonic(), "ab"[number % 2], "once more")
     with pytest.raises(SandboxError, match="the last one: once more"):
         asyncio.run(breaker.ready())
 
