@@ -13,6 +13,8 @@ from typing import Any
 from termgym.keys import encode
 from termgym.screen import Screen
 
+MAX_BYTES = 32 << 20
+"""Of a recording, counted in characters: an agent may print without end, and it is our disk."""
 LONGEST_PAUSE_S = 2.0
 """Players shorten pauses to this: a policy may think for minutes."""
 
@@ -24,7 +26,7 @@ class Cast:
         """Begin the recording at `path`, with what the terminal shows already."""
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = path.open("w", encoding="utf-8")
-        self._begin = time.monotonic()
+        self._begin, self._written = time.monotonic(), 0
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         header = {
             "version": 2,
@@ -59,10 +61,14 @@ class Cast:
         self._file.close()
 
     def _event(self, code: str, text: str) -> None:
+        if self._written > MAX_BYTES:
+            return
         self._write([round(time.monotonic() - self._begin, 6), code, text])
+        if self._written > MAX_BYTES:
+            self._write([round(time.monotonic() - self._begin, 6), "m", "too long: the recording ends here"])
 
     def _write(self, value: Any) -> None:
-        self._file.write(json.dumps(value, ensure_ascii=False) + "\n")
+        self._written += self._file.write(json.dumps(value, ensure_ascii=False) + "\n")
 
     def __enter__(self) -> "Cast":
         return self

@@ -80,7 +80,7 @@ class Evaluation:
         try:
             with Store(self.folder) as store:
                 for trajectory in store:
-                    self._count(trajectory, on_end)
+                    self._count(trajectory, on_end, again=True)
                 todo = (attempt for attempt in attempts if _key_of(attempt) not in self.done)
                 rollout = Rollout(todo, retries=self.retries, casts=self.cast_of, **how)
                 run_apart(self._gather(rollout, store, on_end))
@@ -110,11 +110,15 @@ class Evaluation:
         """Where the recording of an attempt goes."""
         return cast_of(self.folder, attempt.task.id, attempt.number)
 
-    def _count(self, trajectory: Trajectory, on_end: Callable[[Trajectory], object] | None) -> None:
+    def _count(
+        self, trajectory: Trajectory, on_end: Callable[[Trajectory], object] | None, again: bool = False
+    ) -> None:
+        """Count an episode; `again` of those that are invalid is for those of before, which are made again now."""
         self.report.add(trajectory)
         if trajectory.valid:
             self.done.add((trajectory.task, trajectory.digest, trajectory.attempt))
-        if surprise := surprise_of(trajectory, self.retries):
+        surprise = surprise_of(trajectory, self.retries)
+        if surprise and not (again and not trajectory.valid):
             self.surprises.append(surprise)
         if on_end:
             on_end(trajectory)

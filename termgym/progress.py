@@ -13,8 +13,9 @@ from termgym.trajectory import Trajectory
 class Progress:
     """Shown on standard error while its `with` statement lasts, and only if that is a terminal."""
 
-    def __init__(self, episodes: int, title: str = "", shown: bool = True) -> None:
-        """`episodes` is how many there will be."""
+    def __init__(self, episodes: int, title: str = "", shown: bool = True, retries: int = 0) -> None:
+        """`episodes` is how many there will be, not counting invalid ones that are made again, `retries` times each."""
+        self._retries = retries
         console = Console(stderr=True)
         text = "{task.fields[solved]} solved, {task.fields[failed]} failed, {task.fields[invalid]} invalid"
         columns = (TextColumn("{task.description}"), BarColumn(12), MofNCompleteColumn(), TextColumn(text))
@@ -33,7 +34,8 @@ class Progress:
     def ended(self, trajectory: Trajectory) -> None:
         """Count one episode."""
         self._counts["solved" if trajectory.solved else "failed" if trajectory.valid else "invalid"] += 1
-        self._line.update(self._task, advance=1, **self._counts)
+        ended = trajectory.valid or trajectory.retry >= self._retries
+        self._line.update(self._task, advance=int(ended), **self._counts)
 
     def __enter__(self) -> "Progress":
         self._line.start()

@@ -18,7 +18,8 @@ import pytest
 
 from termgym.attempt import Attempt, Patience, run_episode
 from termgym.breaker import PAUSES_S, Breaker
-from termgym.errors import ModelError, SandboxError
+from termgym.errors import ModelError, SandboxError, TaskError
+from termgym.evaluation import Evaluation
 from termgym.launcher_client import close_launcher, launcher
 from termgym.outcome import Outcome
 from termgym.places import Places
@@ -305,3 +306,18 @@ def test_leaving_early_leaves_nothing() -> None:
         return len(boxes.read_text().split())
 
     assert run(main()) == 0
+
+
+def test_what_was_invalid_is_made_again_by_the_next_run(tmp_path: Path) -> None:
+    def evaluated(policy: Callable[[Task, int], Policy]) -> Evaluation:
+        evaluation = Evaluation(tmp_path, {"of": "this"}, retries=0)
+        evaluation.run([Attempt(TASK, policy, number) for number in range(3)], concurrency=1)
+        return evaluation
+
+    first = evaluated(failing(1, ModelError("gone")))
+    assert (first.report.total.n, first.report.total.invalid, len(first.surprises)) == (2, 1, 1)
+    second = evaluated(failing(0, ModelError("gone")))
+    assert (second.report.total.n, second.report.total.invalid, second.surprises) == (3, 1, [])
+    assert len(list(stream(tmp_path))) == 4
+    with pytest.raises(TaskError, match="of is 'this', and now 'that'"):
+        Evaluation(tmp_path, {"of": "that"})

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import pytest
 
 from termgym.attempt import Attempt, run_episode
-from termgym.cast import Cast
+from termgym.cast import MAX_BYTES, Cast
 from termgym.errors import TaskError
 from termgym.launcher_client import close_launcher, launcher
 from termgym.outcome import Outcome
@@ -231,6 +231,16 @@ def test_a_recording_begins_with_what_was_there(tmp_path: Path) -> None:
     Cast(tmp_path / "x.cast", before.screen()).close()
     after.feed(json.loads((tmp_path / "x.cast").read_text().splitlines()[1])[2].encode())
     assert after.screen() == before.screen()
+
+
+def test_a_recording_ends_where_it_is_too_long(tmp_path: Path) -> None:
+    with Cast(tmp_path / "x.cast", Screen("", 24, 80, (0, 0), False)) as cast:
+        for _ in range(40):
+            cast.printed(b"x" * (1 << 20))
+        cast.marked("later")
+    assert (tmp_path / "x.cast").stat().st_size < MAX_BYTES + (2 << 20)
+    last = (tmp_path / "x.cast").read_text().splitlines()[-1]
+    assert json.loads(last)[1:] == ["m", "too long: the recording ends here"]
 
 
 def test_a_character_that_comes_in_pieces_is_recorded_whole(tmp_path: Path) -> None:

@@ -97,7 +97,7 @@ def _option(text: str) -> tuple[str, Any]:
 def _run(run: "Evaluation", plan: "Plan", concurrency: int, config: Any) -> None:
     from termgym.progress import Progress
 
-    with Progress(len(plan), shown=plan.policy != "human") as progress:
+    with Progress(len(plan), shown=plan.policy != "human", retries=run.retries) as progress:
         run.run(plan, concurrency=concurrency, config=config, on_turn=progress.stepped, on_end=progress.ended)
 
 
