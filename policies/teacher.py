@@ -17,6 +17,7 @@ from termgym.task import Task
 SPARE = 4
 """Turns that are left over when a mistake is made, beyond twice those that the solution still takes."""
 WAIT_S = 5.0
+_FRAGILE = re.compile(r"^\s*(set -\w*e|set -o errexit|trap|exec)\b", re.MULTILINE)
 _SENTENCE = re.compile(r"(.+?[.!?:])(\s|$)", re.DOTALL)
 
 
@@ -25,7 +26,9 @@ class Teacher:
 
     def __init__(self, task: Task, oracle: Policy, seed: int, mistakes: float) -> None:
         """`mistakes` is how probable one is at each turn."""
-        self._oracle, self._chance, self._mistakes = oracle, Random(seed), mistakes
+        # A shell that ends at the first command that fails is no place for mistakes.
+        fragile = any(_FRAGILE.search(command.keystrokes) for command in task.oracle)
+        self._oracle, self._chance, self._mistakes = oracle, Random(seed), 0.0 if fragile else mistakes
         self._left, self._turns = len(task.oracle), task.limits.turns or 10**9
         self._task = _opening(task.opening)
         self._typed = ""
