@@ -1,146 +1,138 @@
-"""Types the known solution and says what it sees and why it types: what supervised training data is made of.
+"""Types the known solution as the oracle does, and says why: demonstrations for supervised training.
 
-Its words are honest: an analysis tells what the screen shows, a plan what the keys do, and neither what only the
-solution knows. Now and then it makes a mistake that changes nothing, notices it on the screen, and goes on.
+Analyses are read from the screen, plans from the keystrokes. Now and then it makes a harmless mistake at the shell's
+prompt, sees it, and corrects it.
 """
 
 import re
-import shutil
 from collections.abc import Sequence
-from random import Random
+from dataclasses import replace
 
-from termgym import phrases
-from termgym.policy import Message, Policy, Reply, new_policy
+from termgym.policy import Message, Reply, new_policy
 from termgym.protocol import Action, Command, parse
 from termgym.task import Task
+from termgym.teaching import phrases, slips, telling
+from termgym.teaching.intent import Intent, at_shell, in_program
+from termgym.teaching.mistake import Mistake, allowed, choose, noticed, unusable
+from termgym.teaching.reading import Reading
+from termgym.teaching.voice import Voice
 
-SPARE = 4
-"""Turns that are left over when a mistake is made, beyond twice those that the solution still takes."""
-WAIT_S = 5.0
-_FRAGILE = re.compile(r"^\s*(set -\w*e|set -o errexit|trap|exec)\b", re.MULTILINE)
-_SENTENCE = re.compile(r"(.+?[.!?:])(\s|$)", re.DOTALL)
+_FRAGILE = re.compile(r"^\s*(?:set -\w*[eT]|set -o|trap|exec)\b")
+"""Where a command that fails would do more than that."""
 
 
 class Teacher:
-    """An oracle with words of its own."""
+    """The oracle's turns, in the words of somebody who sees the screen."""
 
-    def __init__(self, task: Task, oracle: Policy, seed: int, mistakes: float) -> None:
-        """`mistakes` is how probable one is at each turn."""
-        # A shell that ends at the first command that fails is no place for mistakes.
+    def __init__(self, task: Task, seed: int, mistakes: float) -> None:
+        self._task, self._oracle, self._voice = task, new_policy("oracle", task, seed), Voice(seed)
         fragile = any(_FRAGILE.search(command.keystrokes) for command in task.oracle)
-        self._oracle, self._chance, self._mistakes = oracle, Random(seed), 0.0 if fragile else mistakes
-        self._left, self._turns = len(task.oracle), task.limits.turns or 10**9
-        self._task = _opening(task.opening)
-        self._typed = ""
-        self._held: tuple[Action, str] | None = None
-        """What was to be typed when a mistake was made instead, and what the mistake was, in words."""
-        self._open = False
-        """Whether a quote that was left open is to be left."""
+        self._mistakes = 0.0 if fragile else mistakes
+        self._turns, self._left = 0, _turns_of(task)
+        self._typed, self._program = "", ""
+        self._intents: list[Intent] = []
+        self._instructions = [step.instruction for step in task.steps[1:]]
+        self._made: Mistake | None = None
+        self._held = Action()
+        """What the mistake came before."""
 
     async def act(self, conversation: Sequence[Message]) -> Reply:
         """See `Policy`."""
-        self._turns -= 1
-        screen = conversation[-1].content
-        if self._open:
-            self._open = False
-            return self._say("The prompt is '> ' now: I left a quote open.", "Leave it by C-c.", Command("C-c", WAIT_S))
-        if self._held is not None:
-            (action, said), self._held = self._held, None
-            return self._carry_out(action, f"{said} {self._noticed(screen)}".strip(), shell=True)
-        wanted = parse((await self._oracle.act(conversation)).text).action or Action(task_complete=True)
-        analysis = self._analysis(conversation)
-        if self._may_err(screen, wanted) and (mistake := self._mistake(wanted, analysis)):
-            return mistake
-        return self._carry_out(wanted, analysis, shell=phrases.at_prompt(screen))
-
-    def _analysis(self, conversation: Sequence[Message]) -> str:
-        if len(conversation) == 1:
-            return self._chance.choice(phrases.BEGIN).format(task=self._task)
-        return phrases.seen(conversation[-1].content, self._typed, self._chance)
-
-    def _carry_out(self, action: Action, analysis: str, shell: bool) -> Reply:
+        shown = conversation[-1].content
+        reading = Reading.of(shown, self._typed)
+        self._turns += 1
+        if self._made:
+            return self._correct(self._made, reading)
+        action = parse((await self._oracle.act(conversation)).text).action or Action()
+        analysis = self._analysis(reading, action, shown)
+        if made := self._mistake(reading, action):
+            return self._err(made, action, analysis)
         self._left -= 1
-        if action.task_complete:
-            return self._say(f"{analysis} {self._chance.choice(phrases.DONE)}", self._chance.choice(phrases.DECLARE))
-        keys = action.commands[0].keystrokes if action.commands else ""
-        plan = phrases.intent(keys, self._chance, shell)
-        return self._say(analysis, plan, *action.commands)
+        return self._say(action, analysis, self._plan(reading, action))
 
-    def _say(self, analysis: str, plan: str, *commands: Command) -> Reply:
-        self._typed = commands[-1].keystrokes if commands else ""
-        return Reply(Action(analysis, plan, commands, task_complete=not commands).to_json())
+    # What is said.
+
+    def _analysis(self, reading: Reading, action: Action, shown: str) -> str:
+        if self._instructions and self._instructions[0] in shown:
+            return telling.next_step(self._instructions.pop(0), self._voice)
+        if reading.kind == "first":
+            return telling.first(self._task.opening, reading, self._voice)
+        if reading.kind == "confirm":
+            return telling.confirmed(reading, self._voice)
+        if action.task_complete:
+            return telling.done(self._intents, reading, self._typed, self._voice)
+        return telling.seen(reading, self._typed, self._voice)
+
+    def _plan(self, reading: Reading, action: Action) -> str:
+        if action.task_complete:
+            return self._voice.pick(phrases.CONFIRM_PLANS if reading.kind == "confirm" else phrases.DONE_PLANS)
+        if not action.commands[0].keystrokes:
+            return self._voice.pick(phrases.WAIT_PLANS)
+        intent = self._understood(action.commands[0].keystrokes, shell=reading.at_prompt)
+        closings = phrases.LOOKING if intent.looks else phrases.CHANGING
+        return self._planned(intent, closings if reading.at_prompt else phrases.IN_PROGRAM)
+
+    def _planned(self, intent: Intent, closings: tuple[str, ...]) -> str:
+        words = self._voice.pick(phrases.PLAN_OPENINGS).format(intent.words)
+        return f"{words} {self._voice.pick(closings)}." if self._voice.likely(0.6) else f"{words}."
+
+    def _understood(self, keystrokes: str, *, shell: bool) -> Intent:
+        """What the solution's next keystrokes are for; remembered."""
+        if shell:
+            intent = at_shell(keystrokes, self._voice)
+            self._program = next(iter(keystrokes.rpartition("&& ")[2].split()), "")
+        else:
+            intent = in_program(keystrokes, self._program, self._voice)
+        self._intents.append(intent)
+        return intent
+
+    def _say(self, action: Action, analysis: str, plan: str) -> Reply:
+        self._typed = "".join(command.keystrokes for command in action.commands)
+        return Reply(replace(action, analysis=analysis, plan=plan).to_json())
 
     # Mistakes.
 
-    def _may_err(self, screen: str, wanted: Action) -> bool:
-        """Only at the shell's prompt, and where there are turns enough."""
-        return (
-            not wanted.task_complete
-            and self._turns > 2 * max(1, self._left) + SPARE
-            and phrases.at_prompt(screen)
-            and self._chance.random() < self._mistakes
-        )
-
-    def _mistake(self, wanted: Action, analysis: str) -> Reply | None:
-        """A reply that errs, where what is wanted allows it."""
-        keys = wanted.commands[0].keystrokes if wanted.commands else ""
-        kinds = (self._misspelt, self._misspelt, self._misspelt, self._wrong_path, self._wrong_path, self._left_open,
-                 self._unreadable)  # fmt: skip
-        mistake = self._chance.choice(kinds)(keys, analysis)
-        if mistake is None:
+    def _mistake(self, reading: Reading, action: Action) -> Mistake | None:
+        """One that may be made now."""
+        limit = self._task.limits.turns
+        room = not limit or limit - self._turns + 1 > 2 * self._left
+        if not (room and action.commands and reading.at_root_prompt and self._voice.likely(self._mistakes)):
             return None
-        reply, said = mistake
-        self._held = wanted, said
-        return reply
+        keystrokes = action.commands[0].keystrokes
+        return choose(keystrokes, self._voice) if allowed(keystrokes) else None
 
-    def _misspelt(self, keys: str, analysis: str) -> tuple[Reply, str] | None:
-        found = re.match(r"[a-z][a-z0-9]+(?=\s)", keys)
-        if found is None:
-            return None
-        at = self._chance.randrange(1, len(found[0]) + 1)
-        wrong = found[0][:at] + found[0][at - 1] + found[0][at:]
-        if shutil.which(wrong):
-            return None
-        reply = self._say(analysis, phrases.intent(keys, self._chance), Command(f"{wrong}\n", WAIT_S))
-        return reply, f"I typed {wrong} for {found[0]}."
+    def _err(self, made: Mistake, action: Action, analysis: str) -> Reply:
+        self._made, self._held = made, action
+        meant = at_shell(made.meant or action.commands[0].keystrokes, self._voice)
+        plan = self._planned(meant, phrases.LOOKING if meant.looks else phrases.CHANGING)
+        if made.kind == "reply":
+            return Reply(unusable(replace(action, analysis=analysis, plan=plan), meant.words, self._voice))
+        slip = replace(action, commands=(Command(made.keystrokes, action.commands[0].duration_s),))
+        return self._say(slip, analysis, plan)
 
-    def _wrong_path(self, keys: str, analysis: str) -> tuple[Reply, str] | None:
-        paths: list[str] = re.findall(r"(?<![\w$])/?[\w.-]+(?:/[\w.-]+)+", keys)
-        if not paths:
-            return None
-        path = self._chance.choice(paths)
-        wrong = f"{path}{path[-1]}x"
-        reply = self._say(analysis, f"A look at {path} first.", Command(f"ls -d {wrong}\n", WAIT_S))
-        return reply, f"{wrong} was a slip for {path}."
-
-    def _left_open(self, keys: str, analysis: str) -> tuple[Reply, str]:
-        self._open = True
-        plan = "I print a line to see that the shell answers."
-        return self._say(analysis, plan, Command('echo "ready\n', WAIT_S)), "The quote is gone, and the prompt is back."
-
-    def _unreadable(self, keys: str, analysis: str) -> tuple[Reply, str]:
-        said = f"{analysis} {phrases.intent(keys, self._chance)}"
-        self._typed = ""
-        reply = Reply(said.replace("{", "(").replace("}", ")"))
-        return reply, "My last reply was not in the form that is asked for; here it is."
-
-    def _noticed(self, screen: str) -> str:
-        lines = [line for line in screen.splitlines() if phrases.ERRORS.search(line)]
-        return f"The screen says {phrases.quote(lines[-1])}." if lines else ""
+    def _correct(self, made: Mistake, reading: Reading) -> Reply:
+        analysis = noticed(made, reading, self._voice) or telling.seen(reading, self._typed, self._voice)
+        if made.kind == "quote" and not reading.at_root_prompt:
+            self._made = replace(made, kind="interrupted")
+            interrupt = replace(self._held, commands=(Command("C-c", self._held.commands[0].duration_s),))
+            return self._say(interrupt, analysis, self._voice.pick(slips.OPEN_QUOTE_PLANS))
+        self._made = None
+        self._left -= 1
+        intent = self._understood(self._held.commands[0].keystrokes, shell=True)
+        ways = slips.UNUSABLE_PLANS if made.kind == "reply" else slips.AGAIN
+        return self._say(self._held, analysis, self._voice.pick(ways).format(intent.words))
 
 
-def _opening(instruction: str) -> str:
-    """The first sentence of a task, on one line, shortened."""
-    words = " ".join(instruction.split())
-    found = _SENTENCE.match(words)
-    said = found[1] if found else words
-    return said if len(said) <= 200 else f"{said[:200]}..."
+def _turns_of(task: Task) -> int:
+    """How many turns the oracle needs, at most."""
+    parts = [task.at(step) for step in task.steps] or [task]
+    return sum(max(len(part.oracle), len(part.solution) + 1) + 2 for part in parts)
 
 
 def new(task: Task, seed: int, mistakes: float = 0.15) -> Teacher:
-    """The same seed says the same. `mistakes` is how probable one is at each turn, 0 to 1.
+    """`mistakes` is how likely one is at each turn at the shell's prompt.
 
     Raises:
         TaskError: The task comes without a solution.
     """
-    return Teacher(task, new_policy("oracle", task, seed), seed, mistakes)
+    return Teacher(task, seed, mistakes)

@@ -29,6 +29,8 @@ from termgym.store import LINES, Store
 from termgym.trajectory import Trajectory
 
 SUMMARY = "summary.json"
+KNOWING = ("oracle", "teacher")
+"""Policies that are given the solution."""
 Key = tuple[str, str, int]
 
 
@@ -51,7 +53,7 @@ class Evaluation:
         self.done: set[Key] = set()
         """(task, digest, attempt) of the episodes that have a score."""
         self.surprises: list[str] = []
-        """What should not have happened: invalid episodes, an oracle that failed, an idle policy that did not."""
+        """What should not have happened: invalid episodes, a known solution that failed, idling that did not."""
         self.usage: dict[str, float] = {}
         """How long the policies thought and waited, of the last `run`: see `termgym.places`."""
 
@@ -139,9 +141,9 @@ def surprise_of(trajectory: Trajectory, retries: int = 0) -> str:
     if not trajectory.valid:
         again = trajectory.retry < retries
         return "" if again else f"{who} is invalid: {trajectory.outcome.value}: {trajectory.error}"
-    if trajectory.policy == "oracle" and not trajectory.solved:
+    if trajectory.policy in KNOWING and not trajectory.solved:
         lost = ", ".join(check.name for check in trajectory.checks if check.score < 1)
-        return f"{who}: the oracle did not solve it: {trajectory.outcome.value}, not passed: {lost}"
+        return f"{who}: the {trajectory.policy} did not solve it: {trajectory.outcome.value}, not passed: {lost}"
     if trajectory.policy == "idle" and trajectory.solved:
         return f"{who}: solved by doing nothing"
     return ""

@@ -123,6 +123,15 @@ def test_a_folder_that_cannot_be_made_is_status_1_and_one_line(task: str, tmp_pa
 # Running.
 
 
+def test_collect_tells_what_the_texts_come_to_and_goes_on(task: str, tmp_path: Path) -> None:
+    args = ("collect", "--task", task, "--option", "mistakes=0", "--out", str(tmp_path / "out"))
+    done = call(*args, "--attempts", "2")
+    assert done.exit_code == 0, done.output
+    assert "2 of 2 episodes solved, 6 turns" in done.output and "0.0% of the turns" in done.output
+    assert "3 of 3 episodes solved" in call(*args, "--attempts", "3").output
+    assert [one.policy for one in lines(tmp_path / "out" / "episodes.jsonl")] == ["teacher"] * 3
+
+
 def test_eval_writes_episodes_recordings_and_a_summary(task: str, tmp_path: Path) -> None:
     out = tmp_path / "out"
     done = call("eval", "--policy", "oracle", "--task", task, "--attempts", "3", "--out", str(out))

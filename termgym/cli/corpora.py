@@ -146,10 +146,15 @@ def collect(
     The teacher types the known solution and says honestly what it sees and does; --option mistakes=0.15 is how often
     it makes a harmless mistake and recovers. The same command with the same --out goes on where it was stopped.
     """
+    from termgym.store import stream
+    from termgym.texts import Texts
+
     folder = out or Path("runs", f"{datetime.now():%Y%m%d-%H%M%S}-collect")
     evaluate(policy, task, level, n, seed, attempts, concurrency, folder, option)
-    typer.echo()
-    stats([folder])
+    texts = Texts()
+    for trajectory in stream(folder):
+        texts.add(trajectory)
+    typer.echo(f"\n{texts.text()}")
 
 
 @corpus.command(epilog="Example: termgym corpus stats sft.parquet")
