@@ -96,6 +96,14 @@ async def gone(box: Sandbox, name: str) -> None:
         assert time.monotonic() < deadline, f"{name} still runs"
 
 
+async def given_back(box: Sandbox) -> None:
+    """Wait until no terminal is left inside: a program that could not be started holds its own for a moment."""
+    deadline = time.monotonic() + 5
+    while (left := await out(box, "ls /dev/pts")) != "ptmx\n":
+        assert time.monotonic() < deadline, f"still there: {left}"
+        await asyncio.sleep(0.005)
+
+
 async def eventually(condition: Callable[[], object], seconds: float = 5.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
