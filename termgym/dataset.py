@@ -1,6 +1,7 @@
 """A data set: rows of somebody's problems, which a source makes tasks of.
 
     PATH.jsonl, PATH.jsonl.gz       a JSON object per line
+    PATH.json                       the same, or one list of objects, or one object
     PATH.parquet                    or a folder of such files
     hf://ORG/NAME                   of the Hugging Face hub, where it can be reached; `split` and `config` choose
 
@@ -213,7 +214,7 @@ def read(path: Path, options: Mapping[str, str]) -> Rows:
     elif path.suffix == ".parquet":
         rows = _parquet([path], path.name)
     elif path.name.endswith(LINES):
-        rows = _lines(path)
+        rows = _document(path) or _lines(path)
     else:
         raise TaskError(
             f"{path}: expected a file .jsonl, .jsonl.gz or .parquet, a folder of .parquet, or hf://ORG/NAME"
@@ -221,6 +222,28 @@ def read(path: Path, options: Mapping[str, str]) -> Rows:
     if not len(rows):
         raise TaskError(f"{path}: holds no rows")
     return rows
+
+
+def _document(path: Path) -> Rows | None:
+    """The rows of a file that is one JSON document, if it is."""
+    if path.suffix != ".json":
+        return None
+    try:
+        value: Any = json.loads(path.read_bytes())
+    except ValueError:
+        return None
+    rows, where = cast("list[object]", value) if isinstance(value, list) else [value], _rows_of(path.name)
+    return Rows(len(rows), lambda index: _object(rows[index], where(index)), where)
+
+
+def _rows_of(name: str) -> Callable[[int], str]:
+    return lambda index: f"{name}, row {index}"
+
+
+def _object(value: object, where: str) -> Mapping[str, object]:
+    if not isinstance(value, dict):
+        raise TaskError(f"{where}: is {value!r:.{SHOWN}}; expected an object, column -> value")
+    return cast("dict[str, object]", value)
 
 
 def _lines(path: Path) -> Rows:
@@ -241,9 +264,7 @@ def _lines(path: Path) -> Rows:
             value: object = json.loads(data[begin:end])
         except ValueError as error:
             raise TaskError(f"{where(index)}: not JSON: {error}") from error
-        if not isinstance(value, dict):
-            raise TaskError(f"{where(index)}: is {value!r:.{SHOWN}}; expected an object, column -> value")
-        return cast("dict[str, object]", value)
+        return _object(value, where(index))
 
     return Rows(len(spans), load, where)
 
@@ -264,7 +285,7 @@ def _parquet(paths: Sequence[Path], name: str) -> Rows:
         row: list[Mapping[str, object]] = group(number).slice(index - ends[number] + sizes[number], 1).to_pylist()
         return row[0]
 
-    return Rows(sum(sizes), load, lambda index: f"{name}, row {index}")
+    return Rows(sum(sizes), load, _rows_of(name))
 
 
 def _hub(name: str, options: Mapping[str, str]) -> Rows:

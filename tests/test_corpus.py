@@ -19,6 +19,7 @@ from termgym.corpus.filters import Filters, without_thinking
 from termgym.corpus.record import Record
 from termgym.duplicates import Index
 from termgym.errors import TaskError, UnknownName
+from termgym.evaluation import cast_of
 from termgym.outcome import Outcome
 from termgym.policy import Message
 from termgym.protocol import Action, Command, parse
@@ -185,6 +186,40 @@ def test_terminus_2_writes_prose_into_atif_and_json_comes_out(tmp_path: Path) ->
     assert record.thinking and record.messages[2] == Message("user", "a b") and last.action == parse(DONE).action
 
 
+def test_content_may_be_in_parts_and_columns_of_others_are_kept(tmp_path: Path) -> None:
+    parts = [{"type": "text", "text": "a"}, {"type": "image", "source": "x"}, {"type": "text", "text": "b"}]
+    row = {"conversations": [{"role": "user", "content": parts}, {"role": "assistant", "content": DONE}],
+           "run_id": "r", "trial_name": "t", "source": "s", "turns": 1, "result": "0.5"}  # fmt: skip
+    (record,) = back(rows(tmp_path / "x.jsonl", row))
+    assert record.messages[0].content == "ab" and record.trajectory is None and record.reward == 0.5
+    written = FORMS["nemotron"].write(record)
+    assert {name: written[name] for name in ("run_id", "trial_name", "source")} == {
+        "run_id": "r", "trial_name": "t", "source": "s"}  # fmt: skip
+    (failed,) = back(rows(tmp_path / "x.jsonl", row | {"result": "AgentTimeoutError"}))
+    assert failed.reward is None
+
+
+def test_a_file_may_be_one_json_document(tmp_path: Path) -> None:
+    turns = [{"from": "human", "value": "a"}, {"from": "gpt", "value": DONE}]
+    (tmp_path / "x.json").write_text(json.dumps([{"conversations": turns}] * 2, indent=1))
+    assert [record.replies for record in back(tmp_path / "x.json")] == [[DONE]] * 2
+
+
+def test_harbors_trials_are_read_with_their_scores(tmp_path: Path) -> None:
+    steps = [{"step_id": 1, "source": "user", "message": "do it"},
+             {"step_id": 2, "source": "agent", "message": DONE, "observation": {"results": None}}]  # fmt: skip
+    document = {"schema_version": "ATIF-v1.7", "agent": {"name": "terminus-2", "version": "2"}, "steps": steps}
+    for name, result in (("a__1", {"task_name": "a", "verifier_result": {"rewards": {"reward": 1.0}}}), ("b__2", {})):
+        (tmp_path / name / "agent").mkdir(parents=True)
+        (tmp_path / name / "agent" / "trajectory.json").write_text(json.dumps(document, indent=2))
+        (tmp_path / name / "result.json").write_text(json.dumps(result))
+    first, second = back(tmp_path)
+    assert (first.task, first.solved, first.agent) == ("a", True, "terminus-2") and second.solved is None
+
+
+OURS: dict[str, Any] = FORMS["nemotron"].write(Record.of(one(2)))
+
+
 @pytest.mark.parametrize(
     ("row", "why"),
     [
@@ -196,6 +231,15 @@ def test_terminus_2_writes_prose_into_atif_and_json_comes_out(tmp_path: Path) ->
         ({"steps": []}, "expected the steps"),
         ({"steps": [{"step_id": 1}]}, "is no document of ATIF"),
         ({"conversations": said("a", "b"), "reward": "much"}, "reward: is 'much'; expected a number"),
+        ({"conversations": said("a", "b"), "level": float("nan")}, "level: is nan; expected a number"),
+        ({"conversations": said("a", "b"), "dense": float("inf")}, "dense: is inf; expected a number"),
+        ({"conversations": [{"role": "user", "content": 5}]}, "message 0 is .*; expected role and content"),
+        ({"steps": [{"step_id": 1}], "extra": {"termgym": {}}}, "is no document of ATIF"),
+        (5, "is 5; expected an object"),
+        (OURS | {"turns": [{}] * 9}, "there are 9 turns, and"),
+        (OURS | {"timings": "{oops"}, "is no episode of termgym"),
+        (OURS | {"turns": [5]}, "is no episode of termgym"),
+        (OURS | {"checks": 5}, "is no episode of termgym"),
     ],
 )
 def test_a_bad_row_spoils_itself_alone(row: Any, why: str, tmp_path: Path) -> None:
@@ -215,10 +259,13 @@ def test_each_filter_keeps_and_drops(tmp_path: Path) -> None:
     solved = Record.of(one(0, turns=(TurnRecord(YES, "x", token_ids=(1,), prompt_ids=(2,)), TurnRecord(DONE, "y"))))
     poor = Record.of(one(1, turns=(TurnRecord("{oops", "x"),), dense=0.25, domain="games", family="f", level=4))
     unknown = Record(solved.messages)
+    wordy = replace(unknown, messages=(*solved.messages[:-1], Message("assistant", "Well. " + DONE)))
     met = replace(solved, messages=(Message("user", (tmp_path / "bench/task.md").read_text()), *solved.messages[1:]))
     cases: list[tuple[Filters, Sequence[Record], Sequence[Record]]] = [
         (Filters(solved=True), [solved], [poor, unknown]),
         (Filters(min_dense=0.25), [solved, poor], [unknown]),
+        (Filters(min_dense=0.0), [solved, poor], [unknown]),
+        (Filters(strict=True), [solved, unknown], [wordy]),
         (Filters(min_dense=0.5), [solved], [poor, unknown]),
         (Filters(complete=True), [solved, unknown], [poor]),
         (Filters(clean=True), [solved, unknown], [poor]),
@@ -250,6 +297,11 @@ def test_what_was_said_before_is_left_out() -> None:
     other = Record((Message("user", "task"), Message("assistant", words[::-1])))
     filters = Filters(unique=True)
     assert list(filters.apply([*same, other])) == [same[0], other] and filters.dropped == {"nearly another": 2}
+
+
+def test_short_answers_are_told_apart() -> None:
+    few = [Record((Message("user", "task"), Message("assistant", words))) for words in ("a b", "a c", "a b")]
+    assert list(Filters(unique=True).apply(few)) == few[:2]
 
 
 def test_thinking_can_be_left_out() -> None:
@@ -311,6 +363,23 @@ def test_the_commands_go_round(tmp_path: Path) -> None:
     assert stats.exit_code == 0 and "outcome: solved 2" in stats.output, stats.output
     casts = call("export", str(tmp_path / "run"), "--format", "asciicast", "--out", str(tmp_path / "casts"))
     assert casts.exit_code == 0 and len(list((tmp_path / "casts").iterdir())) == 6
+    again = call("export", str(tmp_path / "run"), "--format", "asciicast", "--out", str(tmp_path / "casts"))
+    assert again.exit_code == 2 and "is there already" in again.stderr
+    folder = call("export", str(tmp_path / "run"), "--format", "atif", "--out", str(tmp_path / "trials"))
+    assert folder.exit_code == 0, folder.output
+    assert [record.trajectory for record in back(tmp_path / "trials")] == [one(seed) for seed in range(6)]
+
+
+def test_an_episodes_own_recording_is_taken(tmp_path: Path) -> None:
+    episode = one(0)
+    with Store(tmp_path / "run") as store:
+        store.add(episode)
+    own = cast_of(tmp_path / "run", episode.task, episode.attempt)
+    own.parent.mkdir()
+    own.write_text("its own")
+    write(tmp_path / "casts", read(tmp_path / "run", print), "asciicast")
+    (copied,) = (tmp_path / "casts").iterdir()
+    assert copied.read_text() == "its own"
 
 
 def test_wrong_names_are_told(tmp_path: Path) -> None:

@@ -21,7 +21,8 @@ corpus = typer.Typer(no_args_is_help=True, help="Corpora: episodes as files that
 base.app.add_typer(corpus, name="corpus")
 
 Sources = Annotated[
-    list[Path], typer.Argument(help="Folders of runs, files of a corpus in any form, recordings.", show_default=False)
+    list[Path],
+    typer.Argument(help="Folders of runs or of Harbor's trials, files of a corpus, recordings.", show_default=False),
 ]
 SHOWN = 5
 """Rows that are told of, of those that cannot be read."""
@@ -30,12 +31,15 @@ SHOWN = 5
 @corpus.command(epilog="Example: termgym corpus export runs/t --solved --format messages --out sft.parquet")
 def export(
     sources: Sources,
-    out: Annotated[Path, typer.Option(help=".jsonl, .jsonl.gz, .parquet; or a folder of .cast.", show_default=False)],
+    out: Annotated[
+        Path, typer.Option(help=".jsonl, .jsonl.gz, .parquet; a folder: asciicast, atif.", show_default=False)
+    ],
     form: Annotated[str, typer.Option("--format", help="nemotron, sharegpt, messages, atif, asciicast.")] = "nemotron",
     solved: Annotated[bool, typer.Option("--solved", help="Only what passed every check.")] = False,
     min_dense: Annotated[float | None, typer.Option(help="The least share of checks.", show_default=False)] = None,
     complete: Annotated[bool, typer.Option("--complete", help="Only where the agent said it was done.")] = False,
     clean: Annotated[bool, typer.Option("--clean", help="Only where every answer could be read.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="And without a warning.")] = False,
     domain: Annotated[list[str] | None, typer.Option(help="Only of it; may be repeated.", show_default=False)] = None,
     family: Annotated[list[str] | None, typer.Option(help="Only of it; may be repeated.", show_default=False)] = None,
     level: Annotated[list[int] | None, typer.Option(help="Only of it; may be repeated.", show_default=False)] = None,
@@ -53,15 +57,16 @@ def export(
 
     A file of another corpus is a source too, so that this also turns one form into another.
     """
+    from termgym.corpus.file import write
     from termgym.corpus.filters import Filters, without_thinking
     from termgym.duplicates import Index
 
-    filters = Filters(solved, min_dense, complete, clean, tuple(domain or ()), tuple(family or ()), tuple(level or ()),
-                      min_turns, max_turns, max_tokens, max_characters, unique,
+    filters = Filters(solved, min_dense, complete, clean, strict, tuple(domain or ()), tuple(family or ()),
+                      tuple(level or ()), min_turns, max_turns, max_tokens, max_characters, unique,
                       Index(against) if against else None)  # fmt: skip
     wrong: list[TaskError] = []
     kept = filters.apply(_read(sources, wrong))
-    count = _written(out, map(without_thinking, kept) if no_thinking else kept, form)
+    count = write(out, map(without_thinking, kept) if no_thinking else kept, form)
     base.console().print(filters.table())
     _tell(wrong)
     typer.echo(f"{count} records in {out}")
@@ -71,20 +76,6 @@ def _read(sources: Iterable[Path], wrong: "list[TaskError]") -> "Iterator[Record
     from termgym.corpus.file import read
 
     return chain.from_iterable(read(source, wrong.append) for source in sources)
-
-
-def _written(out: Path, records: "Iterable[Record]", form: str) -> int:
-    from termgym.corpus import recording
-    from termgym.corpus.file import write
-
-    if form != "asciicast":
-        return write(out, records, form)
-    out.mkdir(parents=True, exist_ok=True)
-    count = 0
-    for count, record in enumerate(records, 1):
-        name = f"{count - 1:05}-{record.task.replace('/', '_')[:100]}.cast"
-        (out / name).write_text(recording.text(record), encoding="utf-8")
-    return count
 
 
 def _tell(wrong: "list[TaskError]") -> None:

@@ -11,7 +11,7 @@ from dataclasses import asdict
 from typing import Any, cast
 
 import termgym
-from termgym.corpus.record import Record, in_turn
+from termgym.corpus.record import Record, in_turn, text_of
 from termgym.dataset import Row
 from termgym.errors import TaskError
 from termgym.policy import Message
@@ -118,7 +118,7 @@ def record(row: Row) -> Record:
         agent: Any = row.get("agent") or {}
         name, model = str(agent["name"]), str(agent.get("model_name") or "")
         return Record(in_turn(_joined(said), row.where), agent=name, model=model)
-    except (TypeError, KeyError, AttributeError, ValueError) as error:
+    except (TypeError, LookupError, AttributeError, ValueError) as error:
         raise TaskError(f"{row.where}: is no document of {VERSION}: {error!r}") from error
 
 
@@ -138,19 +138,14 @@ def _whole(steps: list[dict[str, Any]], said: dict[str, Any]) -> Record:
 
 
 def _messages(step: dict[str, Any]) -> list[Message]:
-    text = _text(step["message"])
+    text = text_of(step["message"])
     if step["source"] != "agent":
         return [Message("user" if step["source"] == "user" else "system", text)]
     thought = f"{THINK}\n{step['reasoning_content']}\n{THOUGHT}\n\n" if step.get("reasoning_content") else ""
-    results = cast("list[dict[str, Any]]", (step.get("observation") or {"results": []})["results"])
-    seen = [Message("user", "\n".join(_text(result.get("content") or "") for result in results))] if results else []
+    observation = cast("dict[str, Any]", step.get("observation") or {})
+    results: list[dict[str, Any]] = observation.get("results") or []
+    seen = [Message("user", "\n".join(text_of(result.get("content")) for result in results))] if results else []
     return [Message("assistant", thought + _as_json(text, step.get("tool_calls") or [])), *seen]
-
-
-def _text(content: Any) -> str:
-    if isinstance(content, str):
-        return content
-    return "".join(str(part.get("text", "")) for part in content)
 
 
 def _as_json(text: str, calls: list[dict[str, Any]]) -> str:

@@ -3,15 +3,17 @@
 import gzip
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 from termgym import dataset, parquet
-from termgym.corpus import atif, chat, nemotron, recording
+from termgym.corpus import atif, chat, folder, nemotron, recording
 from termgym.corpus.record import Record
 from termgym.dataset import Row
 from termgym.errors import TaskError, UnknownName
+from termgym.evaluation import cast_of
 from termgym.outcome import Outcome
 from termgym.store import LINES, stream
 from termgym.trajectory import Trajectory, TurnRecord
@@ -45,12 +47,12 @@ def form_of(name: str) -> Form:
         UnknownName: There is none.
     """
     if name not in FORMS:
-        raise UnknownName("form of a corpus", name, FORMS)
+        raise UnknownName("form of a corpus", name, [*FORMS, "asciicast"])
     return FORMS[name]
 
 
 def read(path: Path, wrong: Wrong) -> Iterator[Record]:
-    """The records of a run's folder, a file of rows in any of the forms, or a recording.
+    """The records of a run's folder, a file of rows in any of the forms, a recording, or a folder of Harbor's trials.
 
     Args:
         path: Where they are.
@@ -61,8 +63,10 @@ def read(path: Path, wrong: Wrong) -> Iterator[Record]:
     """
     if path.suffix == ".cast":
         yield recording.record(path)
-    elif (path.is_dir() and not list(path.glob("*.parquet"))) or (path / LINES).exists() or path.name == LINES:
-        yield from _tried(stream(path), Record.of, wrong)
+    elif (path / LINES).exists() or path.name == LINES:
+        yield from _tried(stream(path), lambda one: _episode(path, one), wrong)
+    elif trials := sorted(path.rglob(folder.TRAJECTORY)):
+        yield from _tried(trials, folder.trial, wrong)
     else:
         rows = dataset.read(path, {})
         yield from _tried(range(len(rows)), lambda number: _record(rows, number), wrong)
@@ -74,6 +78,11 @@ def _tried(items: Iterable[Any], make: Callable[[Any], Record], wrong: Wrong) ->
             yield make(item)
         except TaskError as error:
             wrong(error)
+
+
+def _episode(run: Path, one: Trajectory) -> Record:
+    cast = cast_of(run if run.is_dir() else run.parent, one.task, one.attempt)
+    return replace(Record.of(one), recording=cast if cast.exists() else None)
 
 
 def _record(rows: dataset.Rows, number: int) -> Record:
@@ -98,12 +107,14 @@ def _named(row: Row) -> str:
 
 
 def write(path: Path, records: Iterable[Record], form: str) -> int:
-    """Write records as a file in a form; how many.
+    """Write records in a form: as a file, or as a folder with a file for each; how many.
 
     Raises:
         UnknownName: There is no such form.
-        TaskError: A file of this name cannot be, or a record cannot be in this form.
+        TaskError: A file or a folder of this name cannot be, or a record cannot be in this form.
     """
+    if form == "asciicast" or (form == "atif" and not path.suffix):
+        return folder.write(path, records, form)
     make = form_of(form).write
     if not path.name.endswith(SUFFIXES) or (form == "atif" and path.suffix == ".parquet"):
         raise TaskError(f"{path}: expected a name that ends in {', '.join(SUFFIXES)}; documents of ATIF are no parquet")

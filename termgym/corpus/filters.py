@@ -23,6 +23,8 @@ class Filters:
     """The agent said in the end that it was done."""
     clean: bool = False
     """Every answer could be read as an action."""
+    strict: bool = False
+    """No answer needed a warning either: of text beside its JSON, of keys that the protocol does not know."""
     domains: tuple[str, ...] = ()
     families: tuple[str, ...] = ()
     levels: tuple[int, ...] = ()
@@ -61,9 +63,10 @@ class Filters:
         levels, most, least = self.levels, self.max_turns, self.min_turns
         return [
             ("not solved", self.solved, lambda one: one.solved is True),
-            ("scored too low", self.min_dense is not None, lambda one: (one.dense or 0.0) >= (self.min_dense or 0.0)),
+            ("scored too low", self.min_dense is not None, self._scored),
             ("not complete", self.complete, lambda one: one.complete),
             ("answers not read", self.clean, lambda one: all(parsed.action for parsed in one.parsed)),
+            ("answers read with a warning", self.strict, lambda one: not any(parsed.warnings for parsed in one.parsed)),
             ("another domain", bool(self.domains), lambda one: one.domain in self.domains),
             ("another family", bool(self.families), lambda one: one.family in self.families),
             ("another level", bool(levels), lambda one: one.level in levels),
@@ -73,6 +76,9 @@ class Filters:
             ("too long", self.max_characters is not None, lambda one: one.characters <= (self.max_characters or 0)),
             ("words of others", self.against is not None, lambda one: not self._shares(one)),
         ]
+
+    def _scored(self, record: Record) -> bool:
+        return record.dense is not None and record.dense >= (self.min_dense or 0.0)
 
     def _short_enough(self, record: Record) -> bool:
         return record.tokens is not None and record.tokens <= (self.max_tokens or 0)

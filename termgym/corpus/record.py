@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 from termgym.errors import TaskError
 from termgym.policy import Message
@@ -29,8 +30,14 @@ class Record:
     level: int | None = None
     licence: str = ""
     provenance: str = ""
+    run: str = ""
+    """What its corpus calls the run that it is of."""
+    trial: str = ""
+    source: str = ""
     trajectory: Trajectory | None = None
     """All of it, if termgym wrote it."""
+    recording: Path | None = None
+    """Its own, where there is one (`termgym.cast`)."""
 
     @classmethod
     def of(cls, one: Trajectory) -> "Record":
@@ -89,6 +96,18 @@ class Record:
 
 def _turn(reply: str, observation: str) -> tuple[Message, Message]:
     return Message("assistant", reply), Message("user", observation)
+
+
+def text_of(content: object) -> str:
+    """A message's content as text: where it is in parts, what they have of it.
+
+    Raises:
+        TypeError: It is neither text nor parts.
+    """
+    if content is None or isinstance(content, str):
+        return content or ""
+    parts: list[Any] = [part for part in cast("list[Any]", content) if part["type"] == "text"]
+    return "".join(str(part["text"]) for part in parts)
 
 
 def in_turn(messages: Sequence[Message], where: str) -> tuple[Message, ...]:
