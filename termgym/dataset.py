@@ -34,7 +34,7 @@ HUB = "hf:/"
 TRIED = 10
 """If none of so many first rows is of the form, the set is not."""
 SHOWN = 120
-LINES = (".jsonl", ".jsonl.gz", ".ndjson", ".json")
+LINES = (".jsonl", ".jsonl.gz", ".ndjson")
 
 
 @dataclass(frozen=True)
@@ -213,8 +213,10 @@ def read(path: Path, options: Mapping[str, str]) -> Rows:
         raise TaskError(f"{path}: there is no such file")
     elif path.suffix == ".parquet":
         rows = _parquet([path], path.name)
+    elif path.suffix == ".json":
+        rows = _document(path.name, _data(path))
     elif path.name.endswith(LINES):
-        rows = _document(path) or _lines(path)
+        rows = _lines(path.name, _data(path))
     else:
         raise TaskError(
             f"{path}: expected a file .jsonl, .jsonl.gz or .parquet, a folder of .parquet, or hf://ORG/NAME"
@@ -224,15 +226,20 @@ def read(path: Path, options: Mapping[str, str]) -> Rows:
     return rows
 
 
-def _document(path: Path) -> Rows | None:
-    """The rows of a file that is one JSON document, if it is."""
-    if path.suffix != ".json":
-        return None
+def _data(path: Path) -> bytes:
     try:
-        value: Any = json.loads(path.read_bytes())
+        return gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    except (OSError, EOFError) as error:
+        raise TaskError(f"{path}: cannot be read: {error}") from error
+
+
+def _document(name: str, data: bytes) -> Rows:
+    """A list's elements, or else one row; where it is no single document, its lines."""
+    try:
+        value: Any = json.loads(data)
     except ValueError:
-        return None
-    rows, where = cast("list[object]", value) if isinstance(value, list) else [value], _rows_of(path.name)
+        return _lines(name, data)
+    rows, where = cast("list[object]", value) if isinstance(value, list) else [value], _rows_of(name)
     return Rows(len(rows), lambda index: _object(rows[index], where(index)), where)
 
 
@@ -246,17 +253,13 @@ def _object(value: object, where: str) -> Mapping[str, object]:
     return cast("dict[str, object]", value)
 
 
-def _lines(path: Path) -> Rows:
+def _lines(name: str, data: bytes) -> Rows:
     """Blank lines are no rows."""
-    try:
-        data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    except (OSError, EOFError) as error:
-        raise TaskError(f"{path}: cannot be read: {error}") from error
     found = [(number, *match.span()) for number, match in enumerate(re.finditer(rb"[^\n]*\n?", data), 1)]
     spans = [(number, begin, end) for number, begin, end in found if data[begin:end].strip()]
 
     def where(index: int) -> str:
-        return f"{path.name}, line {spans[index][0]}"
+        return f"{name}, line {spans[index][0]}"
 
     def load(index: int) -> Mapping[str, object]:
         _, begin, end = spans[index]

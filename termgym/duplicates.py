@@ -125,7 +125,7 @@ class NearDuplicates:
 
     def _nearest(self, text: str) -> tuple[int | None, Any]:
         hashed = _rensa().RMinHash(num_perm=PERMUTATIONS, seed=1)
-        hashed.update(list(ngrams(text, SHINGLE)) or [text])  # which has fewer words
+        hashed.update(list(ngrams(text, SHINGLE)) or [text])  # a text of fewer words
         found = (one for one in sorted(self._index.query(hashed)) if self._hashes[one].jaccard(hashed) >= self._similar)
         return next(found, None), hashed
 

@@ -1,10 +1,7 @@
-"""Corpora: what comes back of what was written, rows of others, and filters."""
+"""Corpora: what comes back of what was written, and rows of others."""
 
 import gzip
 import json
-import random
-from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,49 +12,14 @@ from typer.testing import CliRunner
 from termgym.cli import app
 from termgym.corpus import recording
 from termgym.corpus.file import FORMS, read, write
-from termgym.corpus.filters import Filters, without_thinking
 from termgym.corpus.record import Record
-from termgym.duplicates import Index
 from termgym.errors import TaskError, UnknownName
 from termgym.evaluation import cast_of
-from termgym.outcome import Outcome
 from termgym.policy import Message
 from termgym.protocol import Action, Command, parse
 from termgym.store import Store, stream
-from termgym.trajectory import Trajectory, TurnRecord
-from termgym.verifier import CheckResult
-
-YES = Action("é\u2028", "p", (Command("echo yes > answer\n", 5.0), Command("C-c"))).to_json()
-DONE = Action("", "", (), task_complete=True).to_json()
-
-
-def text(chance: random.Random) -> str:
-    return "".join(chance.choices(["ls\n", "é世界🙂", "\u2028", '"', "\\", "</s>", "\x1b[31m", "a b", "", "\t"], k=6))
-
-
-def one(seed: int, surrogates: bool = False, **changed: Any) -> Trajectory:
-    """An episode by chance, with or without tokens."""
-    chance, tokens, known = random.Random(seed), seed % 2 == 0, 0
-    turns: list[TurnRecord] = []
-    for number in range(chance.randrange(1, 5)):
-        reply = chance.choice([YES, "<think>\nhm\n</think>\n\n" + YES, "{oops", text(chance) + "\ud800" * surrogates])
-        prompt, emitted = (tuple(chance.choices(range(99), k=3)), (number, 7)) if tokens else ((), ())
-        logprobs = (-0.5, -1.25) if tokens else ()
-        parsed = parse(reply)
-        read = (("prompt",), parsed.warnings, parsed.error, 0.25, 1.5)
-        finish = "stop" if tokens else ""
-        turns.append(TurnRecord(reply, text(chance), *read, emitted, logprobs, known, prompt, finish, number))
-        known += len(prompt) + len(emitted)
-    turns.append(TurnRecord(DONE, "done", kept=known))
-    solved = seed % 3 == 0
-    checks = (CheckResult("a", float(solved), 1.0, text(chance)), CheckResult("b", 0.5, 3.0))
-    outcome, share = (Outcome.SOLVED, 1.0) if solved else (Outcome.FAILED, 0.25)
-    made = Trajectory(
-        f"family/name@{seed}.2", "d" * 64, "p", outcome, share, float(solved), checks, "", text(chance), tuple(turns),
-        {"create": 0.5, "step": 1.0}, seed, "family/name", seed, 2, seed, 0, "m", text(chance), "security", "CC-BY-4.0",
-        "here", "2026-11-26T00:00:00Z",
-    )  # fmt: skip
-    return replace(made, **changed)
+from termgym.trajectory import TurnRecord
+from tests.records import DONE, YES, one
 
 
 def back(path: Path) -> list[Record]:
@@ -195,14 +157,20 @@ def test_content_may_be_in_parts_and_columns_of_others_are_kept(tmp_path: Path) 
     written = FORMS["nemotron"].write(record)
     assert {name: written[name] for name in ("run_id", "trial_name", "source")} == {
         "run_id": "r", "trial_name": "t", "source": "s"}  # fmt: skip
-    (failed,) = back(rows(tmp_path / "x.jsonl", row | {"result": "AgentTimeoutError"}))
-    assert failed.reward is None
+    for result, more in (("AgentTimeoutError", {}), ("nan", {}), ("0.5", {"trial_name": ""})):
+        (unknown,) = back(rows(tmp_path / "x.jsonl", row | {"result": result} | more))
+        assert unknown.reward is None
 
 
 def test_a_file_may_be_one_json_document(tmp_path: Path) -> None:
     turns = [{"from": "human", "value": "a"}, {"from": "gpt", "value": DONE}]
     (tmp_path / "x.json").write_text(json.dumps([{"conversations": turns}] * 2, indent=1))
     assert [record.replies for record in back(tmp_path / "x.json")] == [[DONE]] * 2
+    (tmp_path / "x.json").write_text(f"{json.dumps({'conversations': turns})}\n" * 2)
+    assert [record.replies for record in back(tmp_path / "x.json")] == [[DONE]] * 2
+    (tmp_path / "x.json").write_text("[]")
+    with pytest.raises(TaskError, match="holds no rows"):
+        back(tmp_path / "x.json")
 
 
 def test_harbors_trials_are_read_with_their_scores(tmp_path: Path) -> None:
@@ -215,6 +183,10 @@ def test_harbors_trials_are_read_with_their_scores(tmp_path: Path) -> None:
         (tmp_path / name / "result.json").write_text(json.dumps(result))
     first, second = back(tmp_path)
     assert (first.task, first.solved, first.agent) == ("a", True, "terminus-2") and second.solved is None
+    (tmp_path / "b__2" / "agent" / "trajectory.json").write_text("{oops")
+    wrong: list[TaskError] = []
+    assert len(list(read(tmp_path, wrong.append))) == 1
+    assert "b__2/agent: trajectory.json, line 1: not JSON" in str(wrong[0])
 
 
 OURS: dict[str, Any] = FORMS["nemotron"].write(Record.of(one(2)))
@@ -248,66 +220,6 @@ def test_a_bad_row_spoils_itself_alone(row: Any, why: str, tmp_path: Path) -> No
     assert len(found) == 2 and len(wrong) == 1
     with pytest.raises(TaskError, match=why):
         raise wrong[0]
-
-
-# Filters.
-
-
-def test_each_filter_keeps_and_drops(tmp_path: Path) -> None:
-    (tmp_path / "bench").mkdir()
-    (tmp_path / "bench" / "task.md").write_text("one two three four five six seven eight nine ten eleven twelve a b")
-    solved = Record.of(one(0, turns=(TurnRecord(YES, "x", token_ids=(1,), prompt_ids=(2,)), TurnRecord(DONE, "y"))))
-    poor = Record.of(one(1, turns=(TurnRecord("{oops", "x"),), dense=0.25, domain="games", family="f", level=4))
-    unknown = Record(solved.messages)
-    wordy = replace(unknown, messages=(*solved.messages[:-1], Message("assistant", "Well. " + DONE)))
-    met = replace(solved, messages=(Message("user", (tmp_path / "bench/task.md").read_text()), *solved.messages[1:]))
-    cases: list[tuple[Filters, Sequence[Record], Sequence[Record]]] = [
-        (Filters(solved=True), [solved], [poor, unknown]),
-        (Filters(min_dense=0.25), [solved, poor], [unknown]),
-        (Filters(min_dense=0.0), [solved, poor], [unknown]),
-        (Filters(strict=True), [solved, unknown], [wordy]),
-        (Filters(min_dense=0.5), [solved], [poor, unknown]),
-        (Filters(complete=True), [solved, unknown], [poor]),
-        (Filters(clean=True), [solved, unknown], [poor]),
-        (Filters(domains=("games", "query")), [poor], [solved, unknown]),
-        (Filters(families=("f",)), [poor], [solved]),
-        (Filters(levels=(4, 5)), [poor], [solved]),
-        (Filters(min_turns=2), [solved], [poor]),
-        (Filters(max_turns=1), [poor], [solved]),
-        (Filters(max_characters=poor.characters), [poor], [solved] * (solved.characters > poor.characters)),
-        (Filters(against=Index([tmp_path / "bench"])), [solved], [met]),
-        (Filters(), [solved, poor, unknown], []),
-    ]
-    for filters, kept, dropped in cases:
-        assert list(filters.apply([*kept, *dropped])) == list(kept), filters
-        assert (filters.kept, filters.dropped.total()) == (len(kept), len(dropped))
-
-
-def test_tokens_are_counted_where_they_are_known() -> None:
-    turns = (TurnRecord(YES, "x", token_ids=(1, 2), prompt_ids=(3,)), TurnRecord(DONE, "y", token_ids=(4,), kept=3))
-    known, unknown = Record.of(one(0, turns=turns)), Record.of(one(1))
-    assert known.tokens == 4 and unknown.tokens is None
-    assert list(Filters(max_tokens=4).apply([known, unknown])) == [known]
-    assert list(Filters(max_tokens=3).apply([known])) == []
-
-
-def test_what_was_said_before_is_left_out() -> None:
-    words = " ".join(f"word{number}" for number in range(200))
-    same = [Record((Message("user", f"task {n}"), Message("assistant", f"{words} {n}"))) for n in range(3)]
-    other = Record((Message("user", "task"), Message("assistant", words[::-1])))
-    filters = Filters(unique=True)
-    assert list(filters.apply([*same, other])) == [same[0], other] and filters.dropped == {"nearly another": 2}
-
-
-def test_short_answers_are_told_apart() -> None:
-    few = [Record((Message("user", "task"), Message("assistant", words))) for words in ("a b", "a c", "a b")]
-    assert list(Filters(unique=True).apply(few)) == few[:2]
-
-
-def test_thinking_can_be_left_out() -> None:
-    thought = Record.of(one(0, turns=(TurnRecord(f"<think>\nhm\n</think>\n\n{YES}", "x"),)))
-    plain = without_thinking(thought)
-    assert thought.thinking and not plain.thinking and plain.messages[1].content == YES and plain.trajectory is None
 
 
 # Recordings.

@@ -39,7 +39,7 @@ def export(
     min_dense: Annotated[float | None, typer.Option(help="The least share of checks.", show_default=False)] = None,
     complete: Annotated[bool, typer.Option("--complete", help="Only where the agent said it was done.")] = False,
     clean: Annotated[bool, typer.Option("--clean", help="Only where every answer could be read.")] = False,
-    strict: Annotated[bool, typer.Option("--strict", help="And without a warning.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="The same, without a warning.")] = False,
     domain: Annotated[list[str] | None, typer.Option(help="Only of it; may be repeated.", show_default=False)] = None,
     family: Annotated[list[str] | None, typer.Option(help="Only of it; may be repeated.", show_default=False)] = None,
     level: Annotated[list[int] | None, typer.Option(help="Only of it; may be repeated.", show_default=False)] = None,
@@ -61,9 +61,22 @@ def export(
     from termgym.corpus.filters import Filters, without_thinking
     from termgym.duplicates import Index
 
-    filters = Filters(solved, min_dense, complete, clean, strict, tuple(domain or ()), tuple(family or ()),
-                      tuple(level or ()), min_turns, max_turns, max_tokens, max_characters, unique,
-                      Index(against) if against else None)  # fmt: skip
+    filters = Filters(
+        solved=solved,
+        min_dense=min_dense,
+        complete=complete,
+        clean=clean,
+        strict=strict,
+        domains=tuple(domain or ()),
+        families=tuple(family or ()),
+        levels=tuple(level or ()),
+        min_turns=min_turns,
+        max_turns=max_turns,
+        max_tokens=max_tokens,
+        max_characters=max_characters,
+        unique=unique,
+        against=Index(against) if against else None,
+    )
     wrong: list[TaskError] = []
     kept = filters.apply(_read(sources, wrong))
     count = write(out, map(without_thinking, kept) if no_thinking else kept, form)

@@ -81,8 +81,8 @@ def _tried(items: Iterable[Any], make: Callable[[Any], Record], wrong: Wrong) ->
 
 
 def _episode(run: Path, one: Trajectory) -> Record:
-    cast = cast_of(run if run.is_dir() else run.parent, one.task, one.attempt)
-    return replace(Record.of(one), recording=cast if cast.exists() else None)
+    own = cast_of(run if run.is_dir() else run.parent, one.task, one.attempt)
+    return replace(Record.of(one), recording=own if own.exists() else None)
 
 
 def _record(rows: dataset.Rows, number: int) -> Record:

@@ -24,7 +24,7 @@ class Filters:
     clean: bool = False
     """Every answer could be read as an action."""
     strict: bool = False
-    """No answer needed a warning either: of text beside its JSON, of keys that the protocol does not know."""
+    """And no answer needed a warning: of text beside its JSON, of keys that the protocol does not know."""
     domains: tuple[str, ...] = ()
     families: tuple[str, ...] = ()
     levels: tuple[int, ...] = ()
@@ -66,7 +66,7 @@ class Filters:
             ("scored too low", self.min_dense is not None, self._scored),
             ("not complete", self.complete, lambda one: one.complete),
             ("answers not read", self.clean, lambda one: all(parsed.action for parsed in one.parsed)),
-            ("answers read with a warning", self.strict, lambda one: not any(parsed.warnings for parsed in one.parsed)),
+            ("answers not read, or with a warning", self.strict, self._flawless),
             ("another domain", bool(self.domains), lambda one: one.domain in self.domains),
             ("another family", bool(self.families), lambda one: one.family in self.families),
             ("another level", bool(levels), lambda one: one.level in levels),
@@ -79,6 +79,9 @@ class Filters:
 
     def _scored(self, record: Record) -> bool:
         return record.dense is not None and record.dense >= (self.min_dense or 0.0)
+
+    def _flawless(self, record: Record) -> bool:
+        return all(parsed.action and not parsed.warnings for parsed in record.parsed)
 
     def _short_enough(self, record: Record) -> bool:
         return record.tokens is not None and record.tokens <= (self.max_tokens or 0)

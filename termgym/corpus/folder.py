@@ -1,13 +1,15 @@
 """Folders of a corpus: a file for each record.
 
-NAME/agent/trajectory.json   a document of ATIF, as Harbor lays out the trials of its jobs; beside `agent` lies
-result.json, which says of what task the trial is and what it scored
-NAME.cast                    a recording in asciicast v2
+    NAME/agent/trajectory.json   a document of ATIF, where Harbor has it in the trials of its jobs
+    NAME/result.json             what Harbor says of the trial: its task, and its score; read, and not written
+    NAME.cast                    a recording in asciicast v2
+
+Trials are read and written, recordings only written: of those each file is read by itself.
 """
 
 import json
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,10 +29,10 @@ def trial(path: Path) -> Record:
     Raises:
         TaskError: It is no document of ATIF.
     """
-    record = atif.record(Row(str(path), 0, dataset.read(path, {})[0], {}))
-    if record.trajectory is not None:
+    record, said = atif.record(_row(path)), path.parent.parent / "result.json"
+    if record.trajectory is not None or not said.is_file():
         return record
-    row = Row(str(path), 0, _result(path), {})
+    row = _row(said)
     return replace(
         record,
         task=str(row.get("task_name") or ""),
@@ -41,10 +43,12 @@ def trial(path: Path) -> Record:
     )
 
 
-def _result(path: Path) -> Mapping[str, object]:
-    """What result.json says of a trial; nothing, where there is none."""
-    said = path.parent.parent / "result.json"
-    return dataset.read(said, {})[0] if said.is_file() else {}
+def _row(path: Path) -> Row:
+    """A JSON document. All of a job have the same names, so that errors say which folder it is of."""
+    try:
+        return Row(str(path), 0, dataset.read(path, {})[0], {})
+    except TaskError as error:
+        raise TaskError(f"{path.parent}: {error}") from error
 
 
 def write(folder: Path, records: Iterable[Record], form: str) -> int:

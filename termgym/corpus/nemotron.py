@@ -8,7 +8,7 @@ hold, exact tokens among it.
 
 import json
 from dataclasses import asdict, replace
-from math import inf
+from math import inf, isfinite
 from typing import Any, cast
 from uuid import NAMESPACE_URL, uuid5
 
@@ -88,11 +88,14 @@ def known(row: Row) -> dict[str, Any]:
 
 
 def _reward(row: Row) -> float | None:
-    """Of rows that `harbor traces export` wrote, it is the `result`, as text, or else that is what failed."""
+    """Of a trial that `harbor traces export` wrote, it is the `result`, as text, or else that is what failed."""
+    if "reward" in row.columns or not row.get("trial_name"):
+        return number(row, "reward")
     try:
-        return number(row, "reward") if "reward" in row.columns else float(str(row.get("result")))
+        reward = float(str(row.get("result")))
     except ValueError:
         return None
+    return reward if isfinite(reward) else None
 
 
 def number(row: Row, column: str) -> float | None:
