@@ -91,16 +91,15 @@ async def python(box: Sandbox, script: str, **options: Any) -> str:
 
 async def gone(box: Sandbox, name: str) -> None:
     """Wait until no program of that name runs inside: what was killed takes a moment to go."""
-    deadline = time.monotonic() + 2
-    while name in await out(box, "for p in /proc/[0-9]*; do read -r n < $p/comm && echo $n; done 2>/dev/null; true"):
-        assert time.monotonic() < deadline, f"{name} still runs"
+    every = "for p in /proc/[0-9]*; do read -r n < $p/comm && echo $n; done 2>/dev/null; true"
+    await shown(box, every, lambda names: name not in names, seconds=2.0)
 
 
-async def given_back(box: Sandbox) -> None:
-    """Wait until no terminal is left inside: a program that could not be started holds its own for a moment."""
-    deadline = time.monotonic() + 5
-    while (left := await out(box, "ls /dev/pts")) != "ptmx\n":
-        assert time.monotonic() < deadline, f"still there: {left}"
+async def shown(box: Sandbox, script: str, fine: Callable[[str], bool], seconds: float = 5.0) -> None:
+    """Wait until what a script prints inside is fine."""
+    deadline = time.monotonic() + seconds
+    while not fine(printed := await out(box, script)):
+        assert time.monotonic() < deadline, f"{script} still shows {printed}"
         await asyncio.sleep(0.005)
 
 

@@ -10,7 +10,6 @@ import functools
 import os
 import re
 import signal
-import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -23,6 +22,7 @@ from termgym.launcher import init
 from termgym.sandbox import ExecResult, SandboxSpec
 from termgym.sandbox.namespace import NamespaceSandbox
 from termgym.terminal import SHELL, Terminal
+from tests.boxes import eventually
 
 ROOT = os.geteuid() == 0
 SLEEP = ("/bin/sleep", "90")
@@ -67,13 +67,6 @@ async def sh(box: NamespaceSandbox, script: str) -> str:
     result = await box.exec(["/bin/bash", "-c", script])
     assert result.returncode == 0, result
     return result.stdout.decode()
-
-
-async def eventually(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 5
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come about"
-        await asyncio.sleep(0.005)
 
 
 def first_of(box: NamespaceSandbox) -> int:
