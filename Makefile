@@ -3,10 +3,10 @@
 
 PYTHON ?= python3
 ARGS ?=
-OLDEST := gymnasium==1.2.2
+NEWEST := gymnasium==1.4.0
 
 .DEFAULT_GOAL := help
-.PHONY: help demo check lint types test test-slow test-oldest test-vllm bench clean
+.PHONY: help demo check lint types test test-slow test-newest test-vllm bench clean
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,8 +30,8 @@ test: .venv/.installed  ## the tests that take a minute or two together
 test-slow: .venv/.installed  ## the tests marked slow
 	.venv/bin/python -m pytest -m "slow and not vllm" $(ARGS) || [ $$? -eq 5 ]
 
-test-oldest: .venv-oldest/.installed  ## Gymnasium's contract on the oldest Gymnasium that Ray allows
-	.venv-oldest/bin/python -m pytest -n 2 tests/test_gymnasium.py tests/test_vector.py $(ARGS)
+test-newest: .venv-newest/.installed  ## Gymnasium's contract on the newest Gymnasium: Ray wants an older one
+	.venv-newest/bin/python -m pytest -n 2 tests/test_gymnasium.py tests/test_vector.py $(ARGS)
 
 test-vllm: .venv-vllm/.installed  ## episodes of a small real model in vLLM, on the CPU: some minutes
 	TERMGYM_REQUIRE=vllm .venv-vllm/bin/python -m pytest -W default -m vllm tests/test_vllm.py $(ARGS)
@@ -40,7 +40,7 @@ bench: .venv/.installed  ## how long a step takes, beside its peers
 	@.venv/bin/python benchmarks/latency.py
 
 clean:  ## remove what make and the tools made
-	rm -rf .venv .venv-oldest .venv-vllm build dist .pytest_cache .ruff_cache
+	rm -rf .venv .venv-newest .venv-vllm build dist .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 define CHECK_PYTHON
@@ -70,11 +70,12 @@ endef
 .venv/.installed: pyproject.toml .ci/requirements.txt
 	$(call install,.venv,.ci/requirements.txt)
 
-.venv-oldest/.installed: pyproject.toml .ci/requirements.txt
-	@mkdir -p .venv-oldest
-	@sed -e 's/^gymnasium==.*/$(OLDEST)/' -e '/^\(nodejs\|pre_commit\|pyright\|ruff\|torch\|transformers\)/d' .ci/requirements.txt \
-		> .venv-oldest/requirements.txt
-	$(call install,.venv-oldest,.venv-oldest/requirements.txt)
+.venv-newest/.installed: pyproject.toml .ci/requirements.txt
+	@mkdir -p .venv-newest
+	@sed -e 's/^gymnasium==.*/$(NEWEST)/' \
+		-e '/^\(accelerate\|nodejs\|peft\|pre_commit\|pyright\|ray\|ruff\|scipy\|torch\|transformers\|trl\)==/d' \
+		.ci/requirements.txt > .venv-newest/requirements.txt
+	$(call install,.venv-newest,.venv-newest/requirements.txt)
 
 # Of another project's packages, a model of 135 million parameters in vLLM: a gigabyte.
 .venv-vllm/.installed: pyproject.toml .ci/requirements-vllm.txt
