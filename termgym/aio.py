@@ -156,6 +156,11 @@ class LoopThread:
         self.check()
         self._loop.call_soon_threadsafe(call, *args)
 
+    @property
+    def closed(self) -> bool:
+        """Whether it has ended."""
+        return self._loop.is_closed()
+
     def check(self) -> None:
         """Raise RuntimeError if this process has not the thread."""
         if not self.here:

@@ -11,7 +11,7 @@ Its folder holds
 
 import json
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ from termgym.sandbox import close_shared
 from termgym.store import LINES, Store
 from termgym.trajectory import Trajectory
 
-SUMMARY = "summary.json"
+SUMMARY, CASTS = "summary.json", "casts"
 KNOWING = ("oracle", "teacher")
 """Policies that are given the solution."""
 Key = tuple[str, str, int]
@@ -83,14 +83,38 @@ class Evaluation:
             with Store(self.folder) as store:
                 for trajectory in store:
                     self._count(trajectory, on_end, again=True)
-                todo = (attempt for attempt in attempts if _key_of(attempt) not in self.done)
+                todo = self.left(attempts)
                 rollout = Rollout(todo, retries=self.retries, casts=self.cast_of, **how)
                 run_apart(self._gather(rollout, store, on_end))
                 self.usage = rollout.places.to_dict()
         finally:
-            self.report.wall_s += time.monotonic() - begin
-            summary = json.dumps(self.report.to_dict(), indent=2)
-            (self.folder / SUMMARY).write_text(summary + "\n", encoding="utf-8")
+            self._summarize(time.monotonic() - begin)
+
+    def left(self, attempts: Iterable[Attempt]) -> Iterator[Attempt]:
+        """Those that have no score yet."""
+        return (attempt for attempt in attempts if _key_of(attempt) not in self.done)
+
+    def resume(self) -> None:
+        """Count what is there, where others run what is not done yet, and have it written down by `record`."""
+        with Store(self.folder) as store:
+            for trajectory in store:
+                self._count(trajectory, None, again=True)
+
+    def record(self, trajectories: Iterable[Trajectory], casts: Mapping[str, bytes], wall_s: float) -> None:
+        """Write down episodes that were run elsewhere, and their recordings by the names of their files."""
+        (self.folder / CASTS).mkdir(exist_ok=True)
+        for name, data in casts.items():
+            (self.folder / CASTS / name).write_bytes(data)
+        with Store(self.folder) as store:
+            for trajectory in trajectories:
+                store.add(trajectory)
+                self._count(trajectory, None)
+        self._summarize(wall_s)
+
+    def _summarize(self, wall_s: float) -> None:
+        self.report.wall_s += wall_s
+        summary = json.dumps(self.report.to_dict(), indent=2)
+        (self.folder / SUMMARY).write_text(summary + "\n", encoding="utf-8")
 
     async def _gather(self, rollout: Rollout, store: Store, on_end: Callable[[Trajectory], object] | None) -> None:
         try:
@@ -128,7 +152,7 @@ class Evaluation:
 
 def cast_of(folder: Path, task: str, attempt: int) -> Path:
     """Where the recording of an attempt at a task, by its id, lies in an evaluation's folder."""
-    return folder / "casts" / f"{task.replace('/', '_')}-{attempt}.cast"
+    return folder / CASTS / f"{task.replace('/', '_')}-{attempt}.cast"
 
 
 def _key_of(attempt: Attempt) -> Key:

@@ -23,6 +23,8 @@ class Places:
         """Place-seconds in which none was, though there was more to do."""
         self.starved_s = 0.0
         """Seconds in which no policy was thinking at all."""
+        self.busy_s = 0.0
+        """Seconds in which one was."""
         self.left = asyncio.Event()
         """Set whenever one leaves its place; for the one who waits for that to clear."""
         self.gone: set[asyncio.Task[Any] | None] = set()
@@ -67,7 +69,7 @@ class Places:
     def to_dict(self) -> dict[str, Any]:
         """All of it, for JSON."""
         self._count()
-        names = ("thought_s", "waited_s", "starved_s", "waited")
+        names = ("thought_s", "waited_s", "starved_s", "busy_s", "waited")
         return {name: getattr(self, name) for name in names}
 
     def _count(self, thinking: int = 0, taken: int = 0) -> None:
@@ -78,6 +80,7 @@ class Places:
             self.thought_s += elapsed * self._thinking
             self.waited_s += elapsed * (places - self._thinking)
             self.starved_s += elapsed * (not self._thinking and places > 0)
+            self.busy_s += elapsed * (self._thinking > 0)
         self._thinking += thinking
         self._taken += taken
         self._since = now if self._since is not None or self._taken else None
