@@ -18,6 +18,7 @@ from termgym.evaluation import Evaluation
 from termgym.packing import Batch, shards
 from termgym.plan import Plan
 from termgym.rllib.config import LanguageConfig
+from termgym.rllib.learner import STEPS
 from termgym.rllib.runner import Runner, Sampled
 from termgym.split import SPLITS
 
@@ -43,6 +44,11 @@ class LanguageAlgorithm(Algorithm):
         return False  # those that train evaluate too: an engine more would be a model more
 
     @property
+    def steps(self) -> int:
+        """Optimizer steps in all."""
+        return self.config.steps
+
+    @property
     def learners(self) -> int:
         """How many there are."""
         return max(1, self.config.num_learners)
@@ -53,7 +59,7 @@ class LanguageAlgorithm(Algorithm):
         columns = shards(batches, self.learners)
         rows = len(columns["steps"])
         batch = MultiAgentBatch({DEFAULT_MODULE_ID: SampleBatch(columns)}, env_steps=rows)
-        results = self.learner_group.update(batch=batch)
+        results = self.learner_group.update(batch=batch, timesteps={STEPS: self.steps})
         self.metrics.aggregate(results, key=LEARNER_RESULTS)
         said: Any = self.metrics.peek((LEARNER_RESULTS, DEFAULT_MODULE_ID))
         names = ("loss", "entropy", "grad_norm", "lr", "clipped", "kl", "engine_gap")

@@ -134,12 +134,11 @@ class LanguageConfig(AlgorithmConfig):
             if value is not None:
                 setattr(self, name, value)
 
-    def rate(self, step: int) -> float:
-        """The share of the learning rate at an optimizer step, from 0."""
+    def rate(self, step: int, steps: int) -> float:
+        """The share of the learning rate at an optimizer step, from 0, of all."""
         if self.schedule == "cosine":
-            return cosine(step, self.steps, self.warmup)
-        up = max(1, round(self.warmup * self.steps))
-        return min(1.0, (step + 1) / up)
+            return cosine(step, steps, self.warmup)
+        return min(1.0, (step + 1) / max(1, round(self.warmup * steps)))
 
     def setting(self) -> Setting:
         """The environments' options, read and checked; see `Setting.of` for what is raised."""

@@ -16,7 +16,7 @@ from termgym.loss import supervised_loss
 from termgym.rllib.model import trained
 
 Columns = Mapping[str, Tensor]
-STEPS_TAKEN = "steps_taken"
+STEPS, TAKEN = "steps", "steps_taken"
 
 
 def cosine(step: int, steps: int, warmup: float, floor: float = 0.0) -> float:
@@ -36,8 +36,13 @@ class LanguageLearner(TorchLearner):
 
     @override(TorchLearner)
     def build(self) -> None:
-        self.taken = 0
+        self.taken, self.steps = 0, 1
         super().build()
+
+    @override(TorchLearner)
+    def before_gradient_based_update(self, *, timesteps: dict[str, Any]) -> None:
+        self.steps = timesteps[STEPS]
+        super().before_gradient_based_update(timesteps=timesteps)
 
     @override(TorchLearner)
     def configure_optimizers_for_module(self, module_id: str, config: Any = None) -> None:
@@ -63,7 +68,7 @@ class LanguageLearner(TorchLearner):
 
     def _step(self, columns: Columns, rows: list[int], old: Mapping[int, Tensor]) -> dict[str, float]:
         (optimizer,) = self._optimizer_parameters
-        lr = self.config.lr * self.config.rate(self.taken)
+        lr = self.config.lr * self.config.rate(self.taken, self.steps)
         for group in optimizer.param_groups:
             group["lr"] = lr
         optimizer.zero_grad(set_to_none=True)
@@ -107,12 +112,12 @@ class LanguageLearner(TorchLearner):
 
     @override(TorchLearner)
     def get_state(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        return super().get_state(*args, **kwargs) | {STEPS_TAKEN: self.taken}
+        return super().get_state(*args, **kwargs) | {TAKEN: self.taken}
 
     @override(TorchLearner)
     def set_state(self, state: dict[str, Any]) -> None:
         super().set_state(state)
-        self.taken = state.get(STEPS_TAKEN, self.taken)
+        self.taken = state.get(TAKEN, self.taken)
 
 
 class SFTLearner(LanguageLearner):

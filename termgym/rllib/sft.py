@@ -76,8 +76,12 @@ class SFT(LanguageAlgorithm):
     @override(LanguageAlgorithm)
     def setup(self, config: Any) -> None:
         self.records = _records(config.corpus)
-        config.steps_known = None
         super().setup(config)
+
+    @property
+    @override(LanguageAlgorithm)
+    def steps(self) -> int:
+        return self.config.steps or -(-self.config.epochs * len(self.records) // self.config.batch_size)
 
     @cached_property
     def chat(self) -> Chat:
