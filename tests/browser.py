@@ -21,21 +21,21 @@ class Tab:
         self._read_fd, self._write_fd, self._rest, self._sent, self._session = read_fd, write_fd, b"", 0, {}
         self.problems: list[str] = []
         """What the page's console told: exceptions, and violations of its policy."""
-        target = self._call("Target.createTarget", url="about:blank")["targetId"]
-        session = self._call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        target = self.call("Target.createTarget", url="about:blank")["targetId"]
+        session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         self._session = {"sessionId": session}
         for domain in ("Runtime", "Log", "Page"):
-            self._call(f"{domain}.enable")
+            self.call(f"{domain}.enable")
 
     def open(self, url: str) -> None:
         """Go there, and wait until it has loaded."""
-        self._call("Page.navigate", url=url)
+        self.call("Page.navigate", url=url)
         while self._message().get("method") != "Page.loadEventFired":
             pass
 
     def run(self, script: str) -> Any:
         """The value of an expression in the page, or of its promise."""
-        done = self._call("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)
+        done = self.call("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)
         assert "exceptionDetails" not in done, done
         return done["result"].get("value")
 
@@ -47,9 +47,10 @@ class Tab:
     def press(self, key: str) -> None:
         """Press a key of the keyboard."""
         for kind in ("keyDown", "keyUp"):
-            self._call("Input.dispatchKeyEvent", type=kind, key=key, code="Space" if key == " " else key)
+            self.call("Input.dispatchKeyEvent", type=kind, key=key, code="Space" if key == " " else key)
 
-    def _call(self, method: str, **params: Any) -> dict[str, Any]:
+    def call(self, method: str, **params: Any) -> dict[str, Any]:
+        """The answer to a command of the protocol."""
         self._sent += 1
         request = {"id": self._sent, "method": method, "params": params, **self._session}
         os.write(self._write_fd, json.dumps(request).encode() + b"\0")
