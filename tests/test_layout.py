@@ -47,7 +47,7 @@ ORDER = (
     ("plan",),
     ("rollout", "play"),
     ("report", "texts"),
-    ("calibration", "comparison"),
+    ("calibration", "comparison", "training_log"),
     ("catalog", "evaluation", "replay", "progress", "doctor", "attach", "candidate", "curriculum"),
     ("page",),
     ("duplicates",),
