@@ -138,17 +138,24 @@ def calibrate(
 
 @base.app.command(epilog="Example: termgym report runs/o")
 def report(
-    run: Annotated[Path, typer.Argument(help="An evaluation's folder.", show_default=False)],
+    run: Annotated[Path, typer.Argument(help="The folder of an evaluation, or of training.", show_default=False)],
     out: Annotated[Path | None, typer.Option(help="The file.", show_default="RUN/report.html")] = None,
     recordings: Annotated[int, typer.Option(min=0, help="Recordings to embed at most.")] = 200,
 ) -> None:
     """Write what a run came to as one HTML file: scores, charts, and every episode with its recording.
 
     It needs no network and no server. Of large runs it embeds what fits into 30 MB, each family's failures first.
-    """
-    from termgym.page import write
 
-    typer.echo(f"Written to {write(run, out, recordings=recordings)}")
+    Of a training run, or of a folder of several, it shows the curves, and the episodes before and after first.
+    """
+    from termgym.page import write, write_training
+    from termgym.training_log import stages
+
+    if found := stages(run):
+        path = write_training(found, out or run / "report.html", recordings=recordings)
+    else:
+        path = write(run, out, recordings=recordings)
+    typer.echo(f"Written to {path}")
 
 
 @base.app.command(epilog="Example: termgym compare runs/before runs/after")

@@ -5,14 +5,17 @@ alone, and the page's own policy (CSP) lets no script run but that one.
 """
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import termgym
+from termgym.errors import TaskError
 from termgym.page.account import seconds
 from termgym.page.document import document, save
 from termgym.page.episodes import RECORDINGS, Episodes, counted
 from termgym.page.sampling import by_kind
+from termgym.page.training import TrainingPage
 from termgym.report import Report
 from termgym.store import stream
 from termgym.trajectory import Trajectory
@@ -58,3 +61,23 @@ def write(run: Path, out: Path | None = None, *, recordings: int = RECORDINGS) -
     for trajectory in stream(run):
         page.add(trajectory)
     return save(page.html(), out or folder / "report.html")
+
+
+def write_training(stages: Sequence[tuple[str, Path]], out: Path, *, recordings: int = RECORDINGS) -> Path:
+    """Write one page of training runs that follow each other, and say where.
+
+    Args:
+        stages: (label, folder) of each; see `termgym.training_log.stages`.
+        out: The file.
+        recordings: How many recordings are embedded at most, those of the first and the last evaluation first.
+
+    Raises:
+        TaskError: There is no stage, or a line of one is none of its kind.
+    """
+    if not stages:
+        raise TaskError("there is no training run to write of")
+    folder = stages[0][1].resolve()
+    page = TrainingPage(folder.name if len(stages) == 1 else folder.parent.name, recordings=recordings)
+    for label, run in stages:
+        page.add(label, run)
+    return save(page.html(), out)

@@ -10,7 +10,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-_SCRIPTS = "dom charts scores episodes screen turn player main".split()
+_SCRIPTS = "dom charts plot curves steptime training scores episodes screen turn player main".split()
 
 
 def document(title: str, index: dict[str, Any], packed_values: dict[str, str]) -> str:

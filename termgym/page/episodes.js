@@ -5,16 +5,18 @@ const PER_PAGE = 50;
 function episodeList(episodes, open) {
   const rows = episodes.map((one, number) => ({ ...one, number, low: `${one.task} ${one.domain}`.toLowerCase(),
     film: document.getElementById(`film-${number}`) !== null,
-    kept: document.getElementById(`details-${number}`) !== null }));
-  const state = { text: "", outcome: "", family: "", by: 0, descending: false, page: 0 };
+    kept: document.getElementById(`details-${number}`) !== null,
+    time: training ? at(training.evaluations[one.when]) : "" }));
+  const state = { text: "", outcome: "", family: "", time: "", by: 0, descending: false, page: 0 };
   const place = h("div");
   const count = h("span", { class: "note", role: "status" });
   const pager = h("div", { class: "pager" });
   const columns = episodeColumns();
 
   function shown() {
-    const { text, outcome, family, by, descending } = state;
+    const { text, outcome, family, time, by, descending } = state;
     const found = rows.filter((row) => (!text || row.low.includes(text)) && (!family || row.family === family)
+      && (!time || row.time === time)
       && (!outcome || (outcome === "invalid" ? INVALID.has(row.outcome) : row.outcome === outcome)));
     const order = descending ? -1 : 1;
     return found.sort((a, b) => order * compared(columns[by].value(a), columns[by].value(b)) || a.number - b.number);
@@ -52,6 +54,7 @@ function episodeList(episodes, open) {
   draw();
   return h("section", { class: "card" }, h("div", { class: "filters" }, h("h3", {}, "Episodes"), count,
     h("input", { type: "search", placeholder: "task or domain", "aria-label": "filter by text", oninput: filter("text") }),
+    training ? choice("any time", [...new Set(rows.map((row) => row.time))], exact("time")) : null,
     choice("every outcome", outcomeChoices(rows), exact("outcome")),
     choice("every family", [...new Set(rows.map((row) => row.family))].sort(), exact("family"))), place, pager);
 }
@@ -71,6 +74,7 @@ function episodeColumns() {
     { name: "#", value: (row) => row.number, cell: (row) => String(row.number) },
     { name: "task", left: true, value: (row) => row.task,
       cell: (row) => h("a", { href: `#episode=${row.number}` }, row.task) },
+    ...training ? [{ name: "when", left: true, value: (row) => row.when, cell: (row) => row.time }] : [],
     { name: "outcome", left: true, value: (row) => OUTCOMES.indexOf(row.outcome), cell: (row) => chip(row.outcome) },
     number("checks", "dense", (share) => share.toFixed(2)),
     number("level", "level"), { name: "attempt", value: (row) => row.attempt,

@@ -8,8 +8,10 @@ const ABSENT = "Of this episode the page keeps its row in the list only: with mo
   + "Its line in episodes.jsonl has all of it.";
 
 function masthead() {
-  const about = [run.policies.join(", "), run.models.join(", "), plural(run.episodes.length, "episode"),
-    plural(run.report.total.tasks, "task"), run.dates.at(-1)?.slice(0, 10), `termgym ${run.termgym}`];
+  const tasks = run.report?.total.tasks ?? new Set(run.episodes.map((one) => one.task)).size;
+  const models = run.models.length > 3 ? plural(run.models.length, "model") : run.models.join(", ");
+  const counts = run.episodes.length ? [plural(run.episodes.length, "episode"), plural(tasks, "task")] : [];
+  const about = [run.policies.join(", "), models, ...counts, run.dates.at(-1)?.slice(0, 10), `termgym ${run.termgym}`];
   return h("header", {}, h("p", { class: "brand" }, "termgym report"), h("h1", {}, run.run),
     h("p", { class: "note" }, about.filter(Boolean).join("  ·  ")));
 }
@@ -28,9 +30,10 @@ function wholeRun() {
     h("div", { class: "charts" }, familyChart(report.families), turnsChart(run.episodes),
       outcomeChart(report.total.outcomes), timeChart(run.seconds)),
     scoreTables(report),
-    episodeList(run.episodes, (number) => { location.hash = `episode=${number}`; }),
-    remark());
+    episodeList(run.episodes, openEpisode), remark());
 }
+
+const openEpisode = (number) => { location.hash = `episode=${number}`; };
 
 function topBar(number) {
   const episode = run.episodes[number];
@@ -39,7 +42,8 @@ function topBar(number) {
   return h("header", { class: "top" }, h("a", { class: "button", href: "#", title: "Escape" }, "← All episodes"),
     h("div", { class: "who" }, h("h1", {}, episode.task), chip(episode.outcome),
       h("span", { class: "note" }, `attempt ${episode.attempt}, ${plural(episode.turns, "turn")}, ${duration(episode.seconds)}`)),
-    h("nav", {}, link(number - 1, "↑", "the episode before"), link(number + 1, "↓", "the next episode")));
+    h("nav", {}, link(number - 1, "↑", "the episode before"), link(number + 1, "↓", "the next episode")),
+    training ? otherTimes(number) : null);
 }
 
 async function showEpisode(number, place) {
@@ -67,7 +71,7 @@ async function showEpisode(number, place) {
 async function route() {
   const place = new URLSearchParams(location.hash.slice(1));
   const number = Number(place.get("episode"));
-  if (!overview) overview = wholeRun();
+  if (!overview) overview = training ? trainingOverview() : wholeRun();
   if (overview.isConnected) scrolled = scrollY;
   player?.toggle(false);
   player = null;

@@ -14,10 +14,13 @@ function headline(total) {
   }
   cards.push(["mean of checks", total.mean_dense === null ? "–" : total.mean_dense.toFixed(2), "the weighted share passed"]);
   cards.push(["invalid", String(total.invalid), "in no rate above", total.invalid ? "warn" : "calm"]);
-  return h("div", { class: "headline" }, cards.map(([name, value, note, tone]) =>
-    h("div", { class: `number ${tone ?? ""}` }, h("span", { class: "label" }, name), h("strong", {}, value),
-      h("span", { class: "note" }, note))));
+  return numbers(cards);
 }
+
+// Each is [name, value, note, tone].
+const numbers = (cards) => h("div", { class: "headline" }, cards.map(([name, value, note, tone]) =>
+  h("div", { class: `number ${tone ?? ""}` }, h("span", { class: "label" }, name), h("strong", {}, value),
+    h("span", { class: "note" }, note))));
 
 // A table that sorts by a click on its head. A column: {name, value(row), cell(row), left}.
 function sortable(columns, rows, { by = 0, descending = false, onrow } = {}) {
