@@ -51,6 +51,6 @@ def returns(trajectory: Trajectory, score: float, discount: float = 1.0, unusabl
 
 
 def turn_advantages(group: Sequence[Array], baseline: str = "group") -> list[Array]:
-    """The advantage of every turn of a group's episodes, by their `returns`: all turns of the group share a baseline."""
+    """The advantage of every turn of a group's episodes, by their `returns`; they share a baseline."""
     flat = advantages(np.concatenate(group).tolist(), baseline)
     return np.split(flat, np.cumsum([len(one) for one in group])[:-1])

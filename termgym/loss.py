@@ -1,4 +1,4 @@
-"""Losses on packed tokens, in plain torch: each is a sum of what every token counts (`termgym.packing.Batch.weights`)."""
+"""Losses on packed tokens, in plain torch: sums, by what each token counts (`termgym.packing.Batch.weights`)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

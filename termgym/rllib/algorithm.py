@@ -86,7 +86,7 @@ class LanguageAlgorithm(Algorithm):
         return {"solved": report.solved, "episodes": report.n, "pass@1": report.solved / max(1, report.n)}
 
     def evaluate_in(self, folder: Path) -> Evaluation:
-        """Evaluate on the held-out tasks into a folder, as `termgym eval` would; what is there already is not repeated."""
+        """Evaluate on the held-out tasks into a folder, as `termgym eval` would; what is there is not repeated."""
         begin = time.monotonic()
         run = Evaluation(folder, {"policy": self.config.engine, **self._held_out()})
         run.resume()
@@ -116,5 +116,3 @@ class LanguageAlgorithm(Algorithm):
         super().set_state(state)
         if DRAWS in state:
             self.np_random.bit_generator.state = state[DRAWS]
-
-

@@ -22,7 +22,7 @@ SCHEDULES = ("constant", "cosine")
 
 
 class LanguageConfig(AlgorithmConfig):
-    """What `SFTConfig` and `GRPOConfig` share: the model, how it is trained, how it answers, and how it is evaluated."""
+    """What `SFTConfig` and `GRPOConfig` share: the model, how it is trained, answers, and is evaluated."""
 
     def __init__(self, algo_class: Any = None) -> None:
         super().__init__(algo_class=algo_class)

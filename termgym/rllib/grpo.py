@@ -140,7 +140,8 @@ class GRPO(LanguageAlgorithm):
     def _sampled(self, tasks: list[Any]) -> Sampled:
         size, seed = self.config.group_size, int(self.np_random.integers(2**31))
         found = self.by_runners(
-            tasks, lambda runner, share: runner.sample(tasks=share, group_size=size, seed=seed) if share else Sampled([])
+            tasks,
+            lambda runner, share: runner.sample(tasks=share, group_size=size, seed=seed) if share else Sampled([]),
         )
         if isinstance(self.source, Curriculum):
             self.source.update(found.trajectories)
@@ -176,9 +177,7 @@ class GRPO(LanguageAlgorithm):
             order = self.np_random.permutation(len(made))
             for part in np.array_split(order, min(self.config.minibatches, len(made))):
                 chosen = [made[number] for number in part]
-                steps.append(
-                    pack(chosen, self.config.row_length, average=self.config.average, multiple=self.learners)
-                )
+                steps.append(pack(chosen, self.config.row_length, average=self.config.average, multiple=self.learners))
         return steps
 
     def samples(self, group: Group) -> list[Sample]:

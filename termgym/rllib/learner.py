@@ -151,5 +151,3 @@ def _cut(columns: Columns, row: int) -> dict[str, Tensor]:
     """One row, (1, length), without its padding."""
     used = max(2, int((columns["sequences"][row] >= 0).sum()))
     return {name: values[row : row + 1, :used] for name, values in columns.items()}
-
-

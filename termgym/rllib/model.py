@@ -62,7 +62,7 @@ class Loading:
             from peft import LoraConfig, get_peft_model
         except ImportError as error:
             raise TaskError("lora needs peft: pip install 'termgym[rllib]'") from error
-        return get_peft_model(model, LoraConfig(**{"task_type": "CAUSAL_LM", **self.lora}))
+        return get_peft_model(model, LoraConfig(**{"task_type": "CAUSAL_LM"} | dict(self.lora or {})))
 
 
 class CausalLM(TorchRLModule):
@@ -127,12 +127,10 @@ def _spread(values: Tensor, places: Tensor, ids: Tensor) -> Tensor:
     return values.new_zeros(ids.shape).index_put((torch.zeros_like(places), places), values)
 
 
-def _given(
-    model: Any, ids: Tensor, positions: Tensor, places: Tensor, loading: Loading
-) -> tuple[Tensor, Tensor]:
+def _given(model: Any, ids: Tensor, positions: Tensor, places: Tensor, loading: Loading) -> tuple[Tensor, Tensor]:
     """The logprob of the token at each place, (places,), and the entropy of what it was drawn from.
 
-    Logits are made for these places alone, and kept for none: a row of 32,768 tokens and 150,000 words would take 20 GB.
+    Logits are made for these places alone, and kept for none: those of 32,768 tokens and 150,000 words take 20 GB.
     """
     kind = ids.device.type
     with torch.autocast(kind, getattr(torch, loading.autocast or "float32"), enabled=loading.autocast is not None):
