@@ -55,7 +55,7 @@ class GridInterface:
         )
 
     @property
-    def action_space(self) -> spaces.Discrete:
+    def action_space(self) -> "spaces.Discrete[np.int64]":
         """Indices into `KEYS`."""
         return spaces.Discrete(len(KEYS))
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -57,7 +58,7 @@ def pack(samples: Sequence[Sample], length: int, *, average: str = "token", mult
     emitted = [_emitted(sample, length) for sample in samples]
     weights = _weights([int(mask.sum()) for mask in emitted], average)
 
-    def laid(of: Callable[[int], npt.ArrayLike], dtype: npt.DTypeLike, rest: int = 0) -> npt.NDArray[np.generic]:
+    def laid(of: Callable[[int], npt.ArrayLike], dtype: npt.DTypeLike, rest: int = 0) -> npt.NDArray[Any]:
         """What each sample has, in its place."""
         array = np.full((len(rows), length), rest, dtype)
         for row, numbers in enumerate(rows):

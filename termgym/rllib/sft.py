@@ -1,6 +1,9 @@
 """SFT: supervised training on conversations, by the tokens that a model emitted where they are known."""
 
-# pyright: basic
+# RLlib's own types say less than what is there.
+# pyright: basic, reportAttributeAccessIssue=false, reportArgumentType=false, reportOptionalOperand=false
+# pyright: reportOptionalMemberAccess=false, reportIndexIssue=false, reportOptionalSubscript=false
+# pyright: reportGeneralTypeIssues=false
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
