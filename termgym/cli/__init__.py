@@ -4,11 +4,11 @@ Exit status: 0 fine, 1 something did not come out as it should, 2 wrong usage or
 the sandbox, 130 interrupted. Imports are inside the commands, so that `--help` and errors come at once.
 """
 
-from termgym.cli import bulk, corpora, generation, runs, tasks
+from termgym.cli import bulk, corpora, generation, runs, tasks, training
 from termgym.cli.base import app
 from termgym.image.cli import app as image
 
-__all__ = ["app", "bulk", "corpora", "generation", "main", "runs", "tasks"]
+__all__ = ["app", "bulk", "corpora", "generation", "main", "runs", "tasks", "training"]
 
 app.add_typer(image, name="image")
 

@@ -21,6 +21,7 @@ from termgym.evaluation import Evaluation
 from termgym.packing import Batch, shards
 from termgym.plan import Plan
 from termgym.rllib.config import LanguageConfig
+from termgym.rllib.engine import tokenizer_of
 from termgym.rllib.learner import STEPS
 from termgym.rllib.runner import Runner, Sampled
 from termgym.split import SPLITS
@@ -96,6 +97,12 @@ class LanguageAlgorithm(Algorithm):
         found = self.by_runners(list(run.left(self.plan())), lambda runner, share: runner.attempt(share))
         run.record(found.trajectories, found.casts, time.monotonic() - begin)
         return run
+
+    def save_model(self, folder: Path) -> None:
+        """Write the model, as it is now, with its tokenizer, as transformers loads it."""
+        module: Any = self.config.get_rl_module_spec(spaces=self.spaces, inference_only=True).build()
+        module.set_state(self.learner_group.get_weights()[DEFAULT_MODULE_ID])
+        module.save(str(folder), tokenizer_of(self.config.loading.model))
 
     def plan(self) -> Plan:
         """The attempts of an evaluation."""

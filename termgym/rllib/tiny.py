@@ -1,8 +1,8 @@
 """A tiny language model made on the spot: a Llama that knows nothing yet, with a tokenizer for what it is to read.
 
 It is what the demonstration and the tests train where no model can be had: no download, seconds of work. Its tokens are
-words, and phrases that most conversations repeat, as in SuperBPE (arXiv 2503.13423): a prompt of 2,000 characters is 100
-tokens, which is what makes training on two CPU cores possible.
+words, and phrases that most conversations repeat, as in SuperBPE (arXiv 2503.13423): a prompt of 2,000 characters is
+fewer than 100 tokens, which is what makes training on two CPU cores possible.
 """
 
 # RLlib's own types say less than what is there.
@@ -32,6 +32,7 @@ PHRASE = 200
 def make(
     folder: Path,
     conversations: Sequence[str],
+    texts: Sequence[str] = (),
     *,
     words: int = 1024,
     hidden: int = 128,
@@ -45,11 +46,15 @@ def make(
     Args:
         folder: Where to.
         conversations: All that is said in each: the tokens are made from these.
+        texts: More to learn words from, as the instructions of other tasks.
         words: Tokens of words and their parts; phrases come on top.
-        hidden: Of the model, as `layers`, `heads` and `context` are.
+        hidden: Numbers that a token is known by.
+        layers: Of the model.
+        heads: Of attention.
+        context: Tokens of a conversation, at most.
         seed: Of its weights.
     """
-    tokenizer = _tokenizer(conversations, words)
+    tokenizer = _tokenizer(conversations, texts, words)
     torch.manual_seed(seed)
     config = LlamaConfig(
         vocab_size=len(tokenizer),
@@ -69,9 +74,9 @@ def make(
     return folder
 
 
-def _tokenizer(conversations: Sequence[str], words: int) -> PreTrainedTokenizerFast:
+def _tokenizer(conversations: Sequence[str], texts: Sequence[str], words: int) -> PreTrainedTokenizerFast:
     """Byte-level BPE (GPT-2's), so that no text is out of its vocabulary, with phrases."""
-    vocabulary, merges = _phrases(conversations, *_words(conversations, words))
+    vocabulary, merges = _phrases(conversations, *_words([*conversations, *texts], words))
     made = Tokenizer(models.BPE(vocabulary, merges))
     made.add_special_tokens([START, END])
     made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
@@ -81,7 +86,7 @@ def _tokenizer(conversations: Sequence[str], words: int) -> PreTrainedTokenizerF
     return fast
 
 
-def _words(conversations: Sequence[str], count: int) -> tuple[dict[str, int], list[tuple[str, str]]]:
+def _words(texts: Sequence[str], count: int) -> tuple[dict[str, int], list[tuple[str, str]]]:
     """BPE that does not go beyond words: its vocabulary and its merges."""
     learned = Tokenizer(models.BPE())
     learned.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -89,7 +94,7 @@ def _words(conversations: Sequence[str], count: int) -> tuple[dict[str, int], li
     trainer = trainers.BpeTrainer(
         vocab_size=count, special_tokens=[START, END], initial_alphabet=alphabet, show_progress=False
     )
-    learned.train_from_iterator(conversations, trainer)
+    learned.train_from_iterator(texts, trainer)
     known = json.loads(learned.to_str())["model"]
     return known["vocab"], [(left, right) for left, right in known["merges"]]
 
