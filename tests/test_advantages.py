@@ -1,12 +1,12 @@
 """Advantages: by hand, and as TRL's own trainers have them."""
 
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from datasets import Dataset
-from trl import RLOOConfig, RLOOTrainer
 
 from termgym.advantages import advantages, returns, turn_advantages
 from termgym.errors import UnknownName
@@ -16,6 +16,7 @@ from tests import tiny
 from tests.told import PROMPT, Case, Told
 
 pytestmark = pytest.mark.filterwarnings("default")
+trl: Any = import_module("trl")
 
 
 @pytest.fixture(scope="module")
@@ -65,11 +66,11 @@ def test_as_trl_grpo(told: Told, baseline: str, scale: str, seed: int) -> None:
 
 def test_as_trl_rloo(tmp_path: Path) -> None:
     scores = [1.0, 0.0, 0.25, 0.0, 1.0, 1.0, 0.5, 0.0]
-    args = RLOOConfig(
+    args = trl.RLOOConfig(
         str(tmp_path), use_cpu=True, bf16=False, report_to="none", beta=0.0, max_completion_length=2,
         num_generations=4, per_device_train_batch_size=8,
     )  # fmt: skip
-    trainer: Any = RLOOTrainer(
+    trainer: Any = trl.RLOOTrainer(
         model=tiny.model(),
         processing_class=tiny.tokenizer(),
         args=args,

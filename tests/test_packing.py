@@ -35,7 +35,7 @@ def made(mask: Sequence[int], first: int = 2) -> Sample:
     emitted = np.array(mask, bool)
     ids = np.arange(first, first + len(mask), dtype=np.int32)
     values = (emitted * ids).astype(np.float32)
-    return Sample(ids, emitted, -values, values / 2, np.where(emitted, 0, -1).astype(np.int32))
+    return Sample(ids, emitted, -values, (values / 2).astype(np.float32), np.where(emitted, 0, -1).astype(np.int32))
 
 
 def drawn(rng: np.random.Generator, count: int, longest: int) -> list[Sample]:
@@ -154,7 +154,8 @@ def test_as_transformers(module: Any, seed: int) -> None:
     labels = torch.full((8, width), -100)
     for row, sample in enumerate(some):
         ids[row, : len(sample)], mask[row, : len(sample)] = torch.tensor(sample.token_ids.astype(int)), 1
-        labels[row, : len(sample)][torch.tensor(sample.loss_mask)] = ids[row, : len(sample)][sample.loss_mask]
+        mine = torch.tensor(sample.loss_mask)
+        labels[row, : len(sample)][mine] = ids[row, : len(sample)][mine]
     theirs = gradients(module, iter([module.model(input_ids=ids, attention_mask=mask, labels=labels).loss]))
     columns = shards([pack(some, 40)], 1)
     alike(gradients(module, packed(module, columns, 0, 1)), theirs)
@@ -169,7 +170,7 @@ def test_any_rows_and_learners_have_the_same_loss(module: Any, seed: int, averag
     length, learners = int(rng.integers(24, 80)), int(rng.integers(1, 4))
     columns = shards([pack(some, length, average=average, multiple=learners)], learners)
     parts = [gradients(module, packed(module, columns, learner, learners)) for learner in range(learners)]
-    added = {name: sum(part[1][name] for part in parts) for name in parts[0][1]}
+    added = {name: torch.stack([part[1][name] for part in parts]).sum(0) for name in parts[0][1]}
     alike((sum(part[0] for part in parts), added), gradients(module, unpacked(module, some, average)))
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Self
 
@@ -9,11 +10,11 @@ import numpy as np
 import torch
 from datasets import Dataset
 from torch import Tensor
-from trl import GRPOConfig, GRPOTrainer
 
 from termgym.sample import Sample
 from tests import tiny
 
+trl: Any = import_module("trl")
 Row = np.ndarray
 PROMPT = [{"role": "user", "content": "?"}]
 
@@ -80,8 +81,8 @@ class Told:
     """A trainer whose model is never asked: what it would say of a case is given instead."""
 
     def __init__(self, folder: Path) -> None:
-        args = GRPOConfig(str(folder), use_cpu=True, bf16=False, report_to="none", num_generations=2)
-        self.trainer: Any = GRPOTrainer(
+        args = trl.GRPOConfig(str(folder), use_cpu=True, bf16=False, report_to="none", num_generations=2)
+        self.trainer: Any = trl.GRPOTrainer(
             model=tiny.model(),
             processing_class=tiny.tokenizer(),
             args=args,
