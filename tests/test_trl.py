@@ -2,6 +2,7 @@
 
 import copy
 import json
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -25,6 +26,7 @@ from termgym.task import Check, Limits, Task
 from termgym.trajectory import Trajectory, TurnRecord
 from termgym.trl import TerminalSpec
 from termgym.trl.policy import model_of, row
+from termgym.trl.tool import ENDED
 from tests import tiny
 from tests.tiny import saved
 from tests.told import Case, Told
@@ -306,6 +308,46 @@ def test_terminals_as_tools(tmp_path: Path) -> None:
     assert "All is set." in shown[0][1]
     assert not batch["tool_mask"].all()
     spec.close()
+
+
+@pytest.mark.slow
+def test_terminals_are_made_ready_at_once_and_judged_at_once() -> None:
+    """As TRL asks for them, one after the other; each alone takes a second to be made ready, and one to be judged."""
+    task = Task(id="slow", instruction="Wait.", setup="sleep 1", checks=(Check("late", "sleep 1"),))
+    spec = TerminalSpec(task, count=8, concurrency=8)
+    tools = [spec.environment_factory() for _ in range(8)]
+    begin = time.perf_counter()
+    for tool, told in zip(tools, spec.train_dataset, strict=True):
+        tool.reset(**told)
+    assert time.perf_counter() - begin < 1
+    assert "#" in tools[0].send_keys("")
+    assert spec.verified(environments=tools) == [1.0] * 8
+    assert time.perf_counter() - begin < 8
+    spec.close()
+
+
+def test_a_terminal_that_cannot_be_made_ready_has_no_reward() -> None:
+    failing = TerminalSpec(
+        Task(id="bad", instruction="Wait.", setup="exit 7", checks=(Check("late", "true"),)), count=1
+    )
+    tool = failing.environment_factory()
+    with pytest.raises(TaskError, match="reset it"):
+        tool.send_keys("")
+    tool.reset(**failing.train_dataset[0])
+    with pytest.raises(TaskError, match="set-up script of bad failed with 7"):
+        tool.send_keys("")
+    assert failing.verified(environments=[tool]) == [None]
+    failing.close()
+
+
+def test_a_terminal_is_reset_again_and_again(spec: TerminalSpec) -> None:
+    tool = spec.environment_factory()
+    for told, task in zip(spec.train_dataset, spec.tasks, strict=True):
+        tool.reset(**told)  # the episode before was not judged
+        for keys in keys_of(task):
+            tool.send_keys(keys, 5.0)
+    assert [tool.send_keys("ls\n") for _ in range(5)][-1] == ENDED
+    assert spec.verified(environments=[tool]) == [1.0]
 
 
 def keys_of(task: Task) -> list[str]:
