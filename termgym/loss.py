@@ -26,7 +26,8 @@ class Clipped:
     ratio: str = "token"
     """Each token's own, or "sequence": the geometric mean of its sample's (GSPO, arXiv 2507.18071)."""
     kl: float = 0.0
-    """What the divergence from a reference counts, by Schulman's estimator k3, which is never negative."""
+    """What the divergence from a reference counts, by Schulman's estimator k3, which is never negative; times the
+    token's ratio, without which its gradient is that of the divergence the other way round (arXiv 2512.02556)."""
     cap: float | None = 2.0
     """Of the weight that a token gets since another engine drew it than the one that learns ("truncated importance
     sampling"); None corrects nothing."""
@@ -51,14 +52,14 @@ class Clipped:
             reference: By the reference model, for `kl`.
         """
         weights, advantages = batch["weights"], batch["advantages"]
-        log_ratio = self._log_ratio((logprobs - old) * (weights > 0), batch["sequences"], weights)
-        ratio = log_ratio.exp()
+        moved = (logprobs - old) * (weights > 0)
+        ratio = self._log_ratio(moved, batch["sequences"], weights).exp()
         free, bound = ratio * advantages, ratio.clamp(1 - self.low, 1 + self.high) * advantages
         surrogate = torch.minimum(free, bound) * self._importance(old, batch)
         sums = {"clipped": ((bound < free) * weights).sum().detach()}
         if self.kl and reference is not None:
             apart = (reference - logprobs) * (weights > 0)
-            divergence = apart.exp() - apart - 1
+            divergence = (apart.exp() - apart - 1) * moved.exp()
             surrogate = surrogate - self.kl * divergence
             sums["kl"] = (divergence * weights).sum().detach()
         return -(surrogate * weights).sum(), sums

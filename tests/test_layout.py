@@ -56,13 +56,13 @@ ORDER = (
     ("corpus",),
     ("export", "gates"),
     ("validate",),
-    ("rllib",),
+    ("rllib", "trl"),
     ("generate", "bugs"),
     ("demo",),
     ("cli", "__main__"),
 )
 PLACE = {name: place for place, names in enumerate(ORDER) for name in names}
-HEAVY = {"torch", "ray", "docker", "vllm", "transformers"}
+HEAVY = {"torch", "ray", "docker", "vllm", "transformers", "trl", "datasets"}
 MAY = {"loss": {"torch"}, "rllib": {"torch", "ray", "transformers"}}
 """What is for training, and imported only there."""
 
