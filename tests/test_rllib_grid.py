@@ -1,5 +1,9 @@
 """RLlib on `TerminalGrid-v0`: the network, offline data, how episodes end, the configurations, and that PPO learns."""
 
+# RLlib's own types say less than what is there.
+# pyright: basic, reportAttributeAccessIssue=false, reportArgumentType=false, reportOptionalOperand=false
+# pyright: reportOptionalMemberAccess=false, reportIndexIssue=false, reportOptionalSubscript=false
+# pyright: reportGeneralTypeIssues=false
 import runpy
 from collections.abc import Iterator
 from dataclasses import replace

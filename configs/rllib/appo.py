@@ -20,7 +20,7 @@ config = (
             "reward": "dense",
             "rows": 12,
             "cols": 80,
-            "limits": {"turns": 8},
+            "limits": {"turns": 4},
         },
     )
     .env_runners(
@@ -38,7 +38,7 @@ config = (
         gamma=0.95,
         clip_param=0.2,
         vf_loss_coeff=0.5,
-        entropy_coeff=0.01,
+        entropy_coeff=0.003,
         use_kl_loss=False,
         grad_clip=0.5,
         grad_clip_by="global_norm",

@@ -7,25 +7,32 @@ from ray.rllib.algorithms.bc import BCConfig
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 
 from termgym.family import find_family
+from termgym.grid import TerminalGridEnv
 from termgym.rllib.demonstrations import record
 from termgym.rllib.screen import ScreenModule
 from termgym.rllib.session import train
 
 FAMILIES = ("interactive/set-up", "interactive/menu")
+SCREEN = {"rows": 12, "cols": 80}
+GRID = TerminalGridEnv(**SCREEN)  # for what it shows and takes; nothing is started
 FOLDER = Path("runs/rllib-bc")
 STEPS = FOLDER / "steps.parquet"
 
 config = (
     BCConfig()
-    .environment("termgym:TerminalGrid-v0", env_config={"task": FAMILIES, "level": 1, "rows": 12, "cols": 80})
-    .env_runners(num_env_runners=0, num_envs_per_env_runner=1, gym_env_vectorize_mode="vector_entry_point")
+    .environment(observation_space=GRID.observation_space, action_space=GRID.action_space)
     .learners(num_learners=0)
     .rl_module(rl_module_spec=RLModuleSpec(module_class=ScreenModule, model_config={"cells": 96}))
-    .offline_data(input_=[str(STEPS)], ignore_final_observation=True, dataset_num_iters_per_learner=1)
+    .offline_data(
+        input_=[str(STEPS)],
+        ignore_final_observation=True,
+        dataset_num_iters_per_learner=1,
+        map_batches_kwargs={"concurrency": 1},  # of two cores one is left to read the file
+    )
     .training(lr=2e-3, train_batch_size_per_learner=64)
     .debugging(seed=0)
 )
 
 if __name__ == "__main__":
-    record([find_family(name).task(seed) for seed in range(500) for name in FAMILIES], STEPS, rows=12, cols=80)
+    record([find_family(name).task(seed) for seed in range(500) for name in FAMILIES], STEPS, **SCREEN)
     train(config, FOLDER, iterations=200)

@@ -20,7 +20,7 @@ config = (
             "reward": "dense",
             "rows": 12,
             "cols": 80,
-            "limits": {"turns": 8},
+            "limits": {"turns": 4},
         },
     )
     .env_runners(num_env_runners=0, num_envs_per_env_runner=32, gym_env_vectorize_mode="vector_entry_point")
@@ -28,7 +28,7 @@ config = (
     .rl_module(rl_module_spec=RLModuleSpec(module_class=ScreenModule, model_config={"cells": 96}))
     .callbacks(Endings)
     .training(
-        lr=3e-3,
+        lr=2e-3,
         train_batch_size_per_learner=512,
         minibatch_size=128,
         num_epochs=3,
@@ -36,7 +36,7 @@ config = (
         lambda_=0.9,
         clip_param=0.2,
         vf_loss_coeff=0.5,
-        entropy_coeff=0.01,
+        entropy_coeff=0.003,
         use_kl_loss=False,
         grad_clip=0.5,
         grad_clip_by="global_norm",
