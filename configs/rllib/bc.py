@@ -13,8 +13,7 @@ from termgym.rllib.screen import ScreenModule
 from termgym.rllib.session import train
 
 FAMILIES = ("interactive/set-up", "interactive/menu")
-SCREEN = {"rows": 12, "cols": 80}
-GRID = TerminalGridEnv(**SCREEN)  # for what it shows and takes; nothing is started
+GRID = TerminalGridEnv(rows=12, cols=80)  # for what it shows and takes; nothing is started
 FOLDER = Path("runs/rllib-bc")
 STEPS = FOLDER / "steps.parquet"
 
@@ -34,5 +33,5 @@ config = (
 )
 
 if __name__ == "__main__":
-    record([find_family(name).task(seed) for seed in range(500) for name in FAMILIES], STEPS, **SCREEN)
+    record([find_family(name).task(seed) for seed in range(250) for name in FAMILIES], STEPS, rows=12, cols=80)
     train(config, FOLDER, iterations=200)
