@@ -35,7 +35,7 @@ from termgym.rllib.network import ScreenNetwork
 from termgym.rllib.screen import ScreenModule
 from termgym.rllib.session import session, train
 from termgym.split import SPLITS
-from termgym.statistics import bootstrap
+from termgym.statistics import bootstrap, wilson
 
 pytestmark = pytest.mark.filterwarnings("default")
 CONFIGS = Path(__file__).parents[1] / "configs" / "rllib"
@@ -188,4 +188,4 @@ def interval(scores: NDArray[np.float64]) -> tuple[float, float]:
     """The 95 % interval of the mean of those that are valid, which most of them are."""
     valid = scores[~np.isnan(scores)].tolist()
     assert len(valid) > 0.9 * len(scores)
-    return bootstrap(valid)
+    return bootstrap(valid) if len(set(valid)) > 1 else wilson(sum(valid), len(valid))  # that of 64 zeros is no point
