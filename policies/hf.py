@@ -21,7 +21,7 @@ PAGE = 32
 """Tokens of a page of the KV cache: whole pages are shared by conversations that begin alike."""
 CONVERSATIONS = 16
 """Of full length, that the KV cache has room for on a CPU; on a GPU it takes what memory there is."""
-BATCH_TOKENS = 2048
+BATCH_TOKENS = 512
 
 
 class HFModel:

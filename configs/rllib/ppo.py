@@ -1,0 +1,48 @@
+# python configs/rllib/ppo.py
+"""PPO from scratch on the two easiest families: some minutes on two cores. The checkpoint goes to runs/rllib-ppo."""
+
+from pathlib import Path
+
+from ray.rllib.algorithms.ppo import PPOConfig
+from ray.rllib.core.rl_module.rl_module import RLModuleSpec
+
+from termgym.rllib.endings import Endings
+from termgym.rllib.screen import ScreenModule
+from termgym.rllib.session import train
+
+config = (
+    PPOConfig()
+    .environment(
+        "termgym:TerminalGrid-v0",
+        env_config={
+            "task": ["interactive/set-up", "interactive/menu"],
+            "level": 1,
+            "reward": "dense",
+            "rows": 12,
+            "cols": 80,
+            "limits": {"turns": 4},
+        },
+    )
+    .env_runners(num_env_runners=0, num_envs_per_env_runner=32, gym_env_vectorize_mode="vector_entry_point")
+    .learners(num_learners=0)
+    .rl_module(rl_module_spec=RLModuleSpec(module_class=ScreenModule, model_config={"cells": 96}))
+    .callbacks(Endings)
+    .training(
+        lr=2e-3,
+        train_batch_size_per_learner=512,
+        minibatch_size=128,
+        num_epochs=3,
+        gamma=0.95,
+        lambda_=0.9,
+        clip_param=0.2,
+        vf_loss_coeff=0.5,
+        entropy_coeff=0.003,
+        use_kl_loss=False,
+        grad_clip=0.5,
+        grad_clip_by="global_norm",
+    )
+    .debugging(seed=0)
+)
+
+if __name__ == "__main__":
+    train(config, Path("runs/rllib-ppo"), iterations=30)
