@@ -255,7 +255,7 @@ def test_the_doctor_finds_this_host_fit() -> None:
 
 
 def test_the_demo_shows_that_the_oracle_solves_and_idle_does_not(tmp_path: Path) -> None:
-    done = call("demo", "--n", "1", "--out", str(tmp_path / "out"))
+    done = call("demo", "--no-training", "--n", "1", "--out", str(tmp_path / "out"))
     assert done.exit_code == 0, done.output
     n = len({families()[name].domain for name in USABLE})
     assert re.search(rf"total\s+{n}/{n}\s+1\.00\s+0/{n}\s", done.output)

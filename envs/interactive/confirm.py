@@ -1,8 +1,8 @@
 """A program that asks before each thing that it does, one key each: to agree, to decline, or to take what it suggests.
 
-The program runs when the terminal opens. Each question suggests an answer, by a capital letter, which Enter takes. More
-questions with the level; from level 3 on one of them is to be answered the other way. Eight other keys in a row end it:
-what is typed for a shell does not answer by chance.
+The program runs when the terminal opens. Each question suggests an answer, which the key = takes. More questions with
+the level; from level 3 on one of them is to be answered the other way. Eight other keys in a row end it: what is typed
+for a shell does not answer by chance.
 """
 
 from collections.abc import Mapping
@@ -31,14 +31,14 @@ MANNERS = {
         "Reject whatever it wants{but}.",
         "Turn every question down{but}.",
     ),
-    "": (
+    "=": (
         "Take what it suggests{but}.",
         "Keep its defaults{but}.",
-        "Press Enter each time{but}.",
-        "Stay with the capital letters{but}.",
+        "Press = each time{but}.",
+        "Stay with its suggestions{but}.",
     ),
 }
-"""Key, or nothing for Enter -> how it is asked for."""
+"""Key -> how it is asked for."""
 VERBS = ("Archive", "Compress", "Delete", "Export", "Merge", "Move", "Rebuild", "Upgrade")
 QUESTIONS = (2, 3, 4, 5, 6)
 PROGRAM = """\
@@ -47,15 +47,15 @@ PROGRAM = """\
 ask() {{
   local key
   for _ in {{1..8}}; do
-    printf '%s the %s? [%s] ' "$1" "$2" "$3"
+    printf '%s the %s? [y/n, = is %s] ' "$1" "$2" "$3"
     read -rsn1 key || exit
-    [[ -n $key ]] || key=${{3//[^A-Z]/}}
-    if [[ ${{key,}} == [yn] ]]; then
-      echo "${{key,}}"
-      echo "$2=${{key,}}" >>answers
+    [[ $key != = ]] || key=$3
+    if [[ $key == [yn] ]]; then
+      echo "$key"
+      echo "$2=$key" >>answers
       return
     fi
-    printf '\\nPlease answer y or n.\\n'
+    printf '\\nPlease answer y, n or =.\\n'
   done
   echo Too many other keys.
   exit 1
@@ -71,14 +71,14 @@ def generate(rng: Random, level: int) -> Draft:
     """One program, with as many questions as the level says."""
     folder, topics = f"/app/{rng.choice(SERVICES)}", rng.sample(TOPICS, QUESTIONS[level - 1])
     suggested = dict(zip(topics, _mixed(rng, len(topics)), strict=True))
-    manner = rng.choice(("y", "n", ""))
+    manner = rng.choice(tuple(MANNERS))
     but = rng.choice(topics) if level >= 3 else ""
-    answers = {topic: manner or key for topic, key in suggested.items()}
+    answers = {topic: key if manner == "=" else manner for topic, key in suggested.items()}
     answers |= {but: _other(answers[but])} if but else {}
     return Draft(
         instruction=_instruction(rng, f"{folder}/ask", manner, but),
         checks=tuple(answer(f"{folder}/answers", topic, key) for topic, key in answers.items()),
-        oracle=tuple(key if manner or topic == but else "Enter" for topic, key in answers.items()),
+        oracle=tuple(key if topic == but else manner for topic, key in answers.items()),
         wrong=_wrong(answers),
         files={
             f"{folder}/ask": File.of(_program(rng, suggested), 0o755),
@@ -90,8 +90,7 @@ def generate(rng: Random, level: int) -> Draft:
 
 
 def _program(rng: Random, suggested: Mapping[str, str]) -> str:
-    shown = {"y": "Y/n", "n": "y/N"}
-    asked = [f"ask {rng.choice(VERBS)} {topic} {shown[key]}" for topic, key in suggested.items()]
+    asked = [f"ask {rng.choice(VERBS)} {topic} {key}" for topic, key in suggested.items()]
     return PROGRAM.format(asked="\n".join(asked))
 
 

@@ -47,6 +47,7 @@ def _train(stage: str, path: Path, out: Path | None, dry_run: bool) -> None:
 
 
 def _run(recipe: "Recipe", folder: Path) -> None:
+    from termgym.rllib.telling import evaluation_line, step_line
     from termgym.rllib.training import Training
 
     console = base.console()
@@ -60,19 +61,3 @@ def _run(recipe: "Recipe", folder: Path) -> None:
     console.print(f"{recipe.summary()}\nThe run is in {folder}; with --out {folder} it goes on where it was stopped.")
     Training(recipe, folder, on_step=step, on_evaluation=evaluated).run()
     console.print(f"The model is in {folder / 'model'}. To look at the run: termgym report {folder}", soft_wrap=True)
-
-
-def step_line(done: "TrainingStep") -> str:
-    """A step for people."""
-    shown = {name: done.numbers[name] for name in ("loss", "reward", "solved", "entropy", "lr") if name in done.numbers}
-    times = ", ".join(f"{name} {value:.1f}" for name, value in done.seconds.items())
-    numbers = " ".join(f"{name} {value:<9.3g}" for name, value in shown.items())
-    return f"step {done.step:>5}  {numbers} {done.numbers['wall_s']:.1f} s ({times})"
-
-
-def evaluation_line(found: "Evaluated") -> str:
-    """An evaluation for people."""
-    if found.pass_at_1 is None or found.interval_95 is None:
-        return f"after step {found.step}: no valid episode of {found.invalid}"
-    low, high = found.interval_95
-    return f"after step {found.step}: held-out pass@1 {found.pass_at_1:.0%} ({low:.0%} to {high:.0%}) of {found.n}"

@@ -1,0 +1,152 @@
+"""The whole story, small enough for two CPU cores: a tiny model learns to act in a terminal, first by imitation, then by
+reward, and is examined on tasks that it never met.
+
+What it is to learn is `interactive/confirm`: to answer a program in the manner that the instruction asks for.
+"""
+
+# RLlib's own types say less than what is there.
+# pyright: basic, reportAttributeAccessIssue=false, reportArgumentType=false, reportOptionalOperand=false
+# pyright: reportOptionalMemberAccess=false, reportIndexIssue=false, reportOptionalSubscript=false
+# pyright: reportGeneralTypeIssues=false
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.table import Table
+from transformers.utils import logging as transformers_logging
+
+from termgym.corpus.file import read
+from termgym.episode import EpisodeConfig
+from termgym.evaluation import Evaluation
+from termgym.family import find_family
+from termgym.page import write_training
+from termgym.plan import Plan
+from termgym.progress import Progress
+from termgym.rllib import tiny
+from termgym.rllib.recipe import Recipe
+from termgym.rllib.telling import evaluation_line, step_line
+from termgym.rllib.training import Training
+from termgym.split import SPLITS
+from termgym.training_log import Evaluated, evaluations, stages
+
+FAMILY, LEVEL = "interactive/confirm", 1
+TURNS = 3
+"""Two answers, and a word that it is done."""
+EPISODES = EpisodeConfig(confirm=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """How much of each there is."""
+
+    demonstrations: int = 24
+    imitation: int = 36
+    """Steps, of all demonstrations each."""
+    optimization: int = 30
+    """Steps, of 8 groups of 8 episodes each."""
+    held_out: int = 100
+    """Tasks of the exams."""
+    seed: int = 0
+
+    def tell(self, folder: Path, console: Console) -> list[tuple[str, Evaluated]]:
+        """Run it, in a folder that the same story goes on in, and say who solved how much of the held-out tasks."""
+        _quiet()
+        scores = [(policy, self._baseline(folder, policy)) for policy in ("idle", "random")]
+        console.print(f"\n1. The known solutions of {self.demonstrations} tasks are typed, and written down.")
+        self._collect(folder / "demonstrations")
+        console.print("\n2. A tiny model learns to imitate them (SFT).")
+        model = self._model(folder)
+        scores.append(("after SFT", _train(self.warm_start(folder, model), folder / "sft", console)))
+        console.print("\n3. It is rewarded for what it solves in live sandboxes (GRPO).")
+        scores.append(("after GRPO", _train(self.optimized(folder), folder / "grpo", console)))
+        return scores
+
+    def warm_start(self, folder: Path, model: Path) -> Recipe:
+        """Supervised training of the tiny model."""
+        training = {"batch_size": self.demonstrations, "steps": self.imitation, "lr": 4e-3, "weight_decay": 0.01}
+        return self._recipe("sft", model, {"corpus": str(folder / "demonstrations"), **training}, self.imitation)
+
+    def optimized(self, folder: Path) -> Recipe:
+        """Policy optimization of what came of it."""
+        training = {"groups": 8, "group_size": 8, "top_up": 1, "minibatches": 2, "lr": 5e-4, "steps": self.optimization}
+        # A turn that is no action costs something, even the last, which no check depends on.
+        training |= {"credit": "turn", "unusable": 0.5}
+        return self._recipe("grpo", folder / "sft" / "model", training, 10)
+
+    def _recipe(self, stage: str, model: Path, training: Mapping[str, Any], every: int) -> Recipe:
+        environment = {"task": FAMILY, "level": LEVEL, "reward": "dense", "confirm": False, "limits": {"turns": TURNS}}
+        tables = {
+            "model": {"model": str(model)},
+            "environment": environment,
+            "generation": {"max_tokens": 32, "context": 512, "concurrency": 32},
+            "training": {"row_length": 512, **training},
+            "validation": {"episodes": self.held_out},
+            "run": {"seed": self.seed, "evaluate_every": every},
+        }
+        return Recipe.of(stage, tables)
+
+    def _baseline(self, folder: Path, policy: str) -> Evaluated:
+        plan = replace(Plan.of(policy, [FAMILY], level=LEVEL, episodes=self.held_out), seeds=SPLITS["test"].seeds)
+        run = _run(folder / policy, plan)
+        return Evaluated.of(0, run.report.total)
+
+    def _collect(self, folder: Path) -> None:
+        _run(folder, Plan.of("oracle", [FAMILY], level=LEVEL, episodes=self.demonstrations, seed=self.seed))
+
+    def _model(self, folder: Path) -> Path:
+        if not (folder / "model").exists():
+            said = [
+                "\n".join(one.content for one in record.messages) for record in read(folder / "demonstrations", _no)
+            ]
+            more = [find_family(FAMILY).task(seed, LEVEL).instruction for seed in range(256)]
+            tiny.make(folder / "model", said, more, hidden=96, context=512, seed=self.seed)
+        return folder / "model"
+
+
+def _run(folder: Path, plan: Plan) -> Evaluation:
+    run = Evaluation(folder, {"policy": str(plan.policy), "episodes": plan.episodes, "seed": plan.seed})
+    with Progress(len(plan), str(plan.policy)) as progress:
+        run.run(plan, concurrency=8, config=EPISODES, on_turn=progress.stepped, on_end=progress.ended)
+    return run
+
+
+def _train(recipe: Recipe, folder: Path, console: Console) -> Evaluated:
+    def evaluated(found: Evaluated) -> None:
+        console.print(evaluation_line(found), style="bold", soft_wrap=True)
+
+    training = Training(
+        recipe, folder, on_step=lambda step: console.print(step_line(step), soft_wrap=True), on_evaluation=evaluated
+    )
+    training.run()
+    return evaluations(folder)[-1]
+
+
+def _quiet() -> None:
+    """One thread is quicker than two for matrices as small as these; progress of others is not ours."""
+    torch.set_num_threads(1)
+    transformers_logging.disable_progress_bar()
+    logging.getLogger("ray.rllib").setLevel(logging.ERROR)
+
+
+def _no(error: Exception) -> None:
+    raise error
+
+
+def table(scores: list[tuple[str, Evaluated]]) -> Table:
+    """Who solved how much, for people."""
+    made = Table(box=None, header_style="bold", pad_edge=False)
+    for column in ("policy", "held-out pass@1", "95 % interval", "tasks"):
+        made.add_column(column, justify="left" if column == "policy" else "right")
+    for name, found in scores:
+        low, high = found.interval_95 or (0.0, 0.0)
+        made.add_row(name, f"{found.pass_at_1 or 0:.0%}", f"{low:.0%} to {high:.0%}", f"{found.n}")
+    return made
+
+
+def write_page(folder: Path) -> Path:
+    """The page of the story: its curves, and episodes before and after."""
+    return write_training(stages(folder), folder / "report.html")
