@@ -108,7 +108,7 @@ class HFModel:
             num_blocks=CONVERSATIONS * self.context // PAGE if small else None,
             max_batch_tokens=BATCH_TOKENS if small else None,
             return_logprobs=True,
-            seed=self._seed,
+            seed=self._seed + self.version,  # other weights, other draws
         )
         manager = self._model.init_continuous_batching(
             generation_config=generation, continuous_batching_config=batching

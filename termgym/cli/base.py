@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
@@ -80,6 +81,11 @@ def console() -> "Console":
     from rich.console import Console
 
     return Console(highlight=False)
+
+
+def can_train() -> bool:
+    """Whether the packages are here that training needs: the extra `rllib`."""
+    return all(find_spec(name) for name in ("ray", "torch", "transformers", "tensorboardX"))
 
 
 def print_json(value: Any) -> None:

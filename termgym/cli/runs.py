@@ -12,6 +12,8 @@ from termgym.cli import base
 from termgym.cli.base import Concurrency, Json
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from termgym.evaluation import Evaluation
     from termgym.plan import Plan
 
@@ -231,20 +233,35 @@ def doctor(as_json: Json = False) -> None:
 
 @base.app.command("demo", epilog="Example: termgym demo --n 6")
 def show_demo(
-    n: Annotated[int, typer.Option("--n", min=1, help="Episodes of each family and policy.")] = 6,
+    n: Annotated[int, typer.Option("--n", min=1, help="Episodes of each family and policy.")] = 3,
     concurrency: Concurrency = base.AT_A_TIME,
     out: Annotated[Path | None, typer.Option(help="Folder for the results.", show_default="runs/TIME-demo")] = None,
+    training: Annotated[bool, typer.Option(help="Whether a model is trained, too.")] = True,
 ) -> None:
-    """Run three policies in real sandboxes: the known solution, doing nothing, and typing at random.
+    """Run three policies in real sandboxes; then train a tiny model by imitation and by reward. Some minutes.
 
-    Exit status 1 if the oracle failed anything, idle solved anything, or an episode was invalid.
+    The policies are the known solution, doing nothing, and typing at random. Exit status 1 if the oracle failed
+    anything, idle solved anything, or an episode was invalid.
     """
     from termgym.demo import demo
 
     folder = out or Path("runs", f"{datetime.now():%Y%m%d-%H%M%S}-demo")
     console = base.console()
     fine = demo(folder, console, episodes=n, concurrency=concurrency)
+    if training:
+        _tell(folder / "training", console)
     console.print(f"Recordings are in {folder}: asciinema play --pause-on-markers FILE.cast", soft_wrap=True)
     console.print("To go on: termgym play NAME, termgym eval --help")
     if not fine:
         raise typer.Exit(base.FAILED)
+
+
+def _tell(folder: Path, console: "Console") -> None:
+    if not base.can_train():
+        console.print("To see a model trained, too: pip install 'termgym[rllib]'")
+        return
+    from termgym.rllib.story import Story, table, write_page
+
+    scores = Story().tell(folder, console)
+    console.print(table(scores))
+    console.print(f"\nCurves, and episodes before and after: {write_page(folder)}\n", soft_wrap=True)

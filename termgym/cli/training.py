@@ -1,7 +1,6 @@
 """Commands that train language models: sft, grpo."""
 
 from datetime import datetime
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -35,7 +34,7 @@ def grpo(config: Config, out: Out = None, dry_run: DryRun = False) -> None:
 
 
 def _train(stage: str, path: Path, out: Path | None, dry_run: bool) -> None:
-    if not find_spec("ray") or not find_spec("transformers"):
+    if not base.can_train():
         raise TaskError("training needs more packages: pip install 'termgym[rllib]'")
     from termgym.rllib.recipe import read_recipe
 

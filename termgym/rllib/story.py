@@ -1,7 +1,6 @@
-"""The whole story, small enough for two CPU cores: a tiny model learns to act in a terminal, first by imitation, then by
-reward, and is examined on tasks that it never met.
+"""The whole story, small enough for two CPU cores: a tiny model learns to act in a terminal.
 
-What it is to learn is `interactive/confirm`: to answer a program in the manner that the instruction asks for.
+It learns first by imitation, then by reward, and is examined on tasks that it never met. What it is to learn is `interactive/confirm`: to answer a program in the manner that the instruction asks for.
 """
 
 # RLlib's own types say less than what is there.
@@ -99,9 +98,8 @@ class Story:
 
     def _model(self, folder: Path) -> Path:
         if not (folder / "model").exists():
-            said = [
-                "\n".join(one.content for one in record.messages) for record in read(folder / "demonstrations", _no)
-            ]
+            records = read(folder / "demonstrations", _no)
+            said = ["\n".join(message.content for message in record.messages) for record in records]
             more = [find_family(FAMILY).task(seed, LEVEL).instruction for seed in range(256)]
             tiny.make(folder / "model", said, more, hidden=96, context=512, seed=self.seed)
         return folder / "model"
