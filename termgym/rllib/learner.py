@@ -83,7 +83,9 @@ class LanguageLearner(TorchLearner):
         norm = torch.nn.utils.clip_grad_norm_(self._learning(), self._clip)
         if bool(torch.isfinite(norm)):
             optimizer.step()
-        return {name: float(value) for name, value in sums.items()} | {"grad_norm": float(norm), "lr": lr}
+        # RLlib logs the mean over learners, and each has but its share of the sum.
+        whole = {name: float(value) * max(1, self.config.num_learners) for name, value in sums.items()}
+        return whole | {"grad_norm": float(norm), "lr": lr}
 
     @property
     def _clip(self) -> float:

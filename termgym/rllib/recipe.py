@@ -154,7 +154,11 @@ def _fill(name: str, table: Any, known: set[str], take: Callable[..., object]) -
 
 
 def _employ(config: LanguageConfig, workers: Workers) -> None:
-    config.env_runners(num_env_runners=workers.runners, num_gpus_per_env_runner=workers.gpus_per_runner)
+    config.env_runners(
+        num_env_runners=workers.runners,
+        num_gpus_per_env_runner=workers.gpus_per_runner,
+        create_local_env_runner=workers.runners == 0,  # it would hold a model that nobody asks
+    )
     config.learners(num_learners=workers.learners, num_gpus_per_learner=workers.gpus_per_learner)
 
 

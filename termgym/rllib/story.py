@@ -1,6 +1,7 @@
 """The whole story, small enough for two CPU cores: a tiny model learns to act in a terminal.
 
-It learns first by imitation, then by reward, and is examined on tasks that it never met. What it is to learn is `interactive/confirm`: to answer a program in the manner that the instruction asks for.
+It learns first by imitation, then by reward, and is examined on tasks that it never met. What it is to learn is
+`interactive/confirm`: to answer a program in the manner that the instruction asks for.
 """
 
 # RLlib's own types say less than what is there.
@@ -77,7 +78,7 @@ class Story:
         return self._recipe("grpo", folder / "sft" / "model", training, 10)
 
     def _recipe(self, stage: str, model: Path, training: Mapping[str, Any], every: int) -> Recipe:
-        environment = {"task": FAMILY, "level": LEVEL, "reward": "dense", "confirm": False, "limits": {"turns": TURNS}}
+        environment = {"task": FAMILY, "level": LEVEL, "reward": "binary", "confirm": False, "limits": {"turns": TURNS}}
         tables = {
             "model": {"model": str(model)},
             "environment": environment,

@@ -1,0 +1,163 @@
+"""Training of language models on RLlib: real steps of a tiny model in live sandboxes, killed and gone on with."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from termgym.cli import app
+from termgym.corpus.file import read
+from termgym.episode import EpisodeConfig
+from termgym.errors import TaskError, UnknownName
+from termgym.evaluation import Evaluation
+from termgym.plan import Plan
+from termgym.training_log import TrainingStep, evaluations, read_steps
+
+ray = pytest.importorskip("ray")
+torch = pytest.importorskip("torch")
+
+from termgym.rllib import tiny  # noqa: E402
+from termgym.rllib.recipe import Recipe, read_recipe  # noqa: E402
+from termgym.rllib.session import session  # noqa: E402
+from termgym.rllib.training import Training  # noqa: E402
+
+pytestmark = [pytest.mark.filterwarnings("default"), pytest.mark.timeout(240)]
+FAMILY = "interactive/confirm"
+CONFIGS = sorted(Path(__file__).parents[1].glob("configs/*/*.toml"))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Demonstrations, and a tiny model that has seen their words."""
+    folder = tmp_path_factory.mktemp("rllib")
+    plan = Plan.of("oracle", [FAMILY], level=1, episodes=8)
+    Evaluation(folder / "shown").run(plan, concurrency=4, config=EpisodeConfig(confirm=False))
+    said = ["\n".join(one.content for one in record.messages) for record in read(folder / "shown", _no)]
+    tiny.make(folder / "model", said, hidden=32, layers=1, heads=2, context=512)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    ray.init(num_cpus=4, include_dashboard=False, logging_level="ERROR", log_to_driver=False)
+    yield
+    ray.shutdown()
+    torch.set_num_threads(threads)
+
+
+def _no(error: Exception) -> None:
+    raise error
+
+
+def tables(folder: Path, stage: str, **changes: Any) -> dict[str, Any]:
+    """A recipe of a few short steps, each table with what is changed of it."""
+    training: dict[str, Any] = {"sft": {"corpus": str(folder / "shown"), "steps": 6, "batch_size": 4, "lr": 3e-3}}.get(
+        stage, {"steps": 3, "groups": 2, "group_size": 3, "top_up": 0, "minibatches": 2, "lr": 1e-4}
+    )
+    made: dict[str, Any] = {
+        "model": {"model": str(folder / "model")},
+        "environment": {"task": FAMILY, "level": 1, "reward": "dense", "confirm": False, "limits": {"turns": 2}},
+        "generation": {"max_tokens": 8, "context": 512, "concurrency": 6},
+        "training": {"row_length": 512, **training},
+        "validation": {"episodes": 2},
+        "run": {"evaluate_every": 0, "save_every": 2},
+    }
+    return made | {name: made.get(name, {}) | table for name, table in changes.items()}
+
+
+def steps_of(recipe: Recipe, folder: Path, killed_at: int = 0) -> list[TrainingStep]:
+    """The steps of a run, which is killed as one of them ends, and gone on with."""
+
+    def on_step(step: TrainingStep) -> None:
+        if step.step == killed_at:
+            raise KeyboardInterrupt
+
+    if killed_at:
+        with pytest.raises(KeyboardInterrupt):
+            Training(recipe, folder, on_step=on_step).run()
+    Training(recipe, folder).run()
+    return read_steps(folder)
+
+
+def losses(steps: list[TrainingStep]) -> list[float]:
+    return [step.numbers["loss"] for step in steps]
+
+
+def test_imitation_that_was_killed_goes_on_bit_for_bit(folder: Path, cluster: None, tmp_path: Path) -> None:
+    whole = steps_of(Recipe.of("sft", tables(folder, "sft")), tmp_path / "whole")
+    cut = steps_of(Recipe.of("sft", tables(folder, "sft")), tmp_path / "cut", killed_at=5)
+    assert [step.step for step in whole] == [step.step for step in cut] == [1, 2, 3, 4, 5, 6]
+    assert losses(whole) == losses(cut) and losses(whole)[-1] < losses(whole)[0]
+    first, second = _weights(tmp_path)
+    assert first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+
+def _weights(root: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    safetensors = pytest.importorskip("safetensors.torch")
+    whole, cut = (safetensors.load_file(root / run / "model" / "model.safetensors") for run in ("whole", "cut"))
+    return whole, cut
+
+
+def test_optimization_that_was_killed_goes_on(folder: Path, cluster: None, tmp_path: Path) -> None:
+    recipe = Recipe.of("grpo", tables(folder, "grpo", run={"evaluate_every": 2, "save_every": 1}))
+    steps = steps_of(recipe, tmp_path / "run", killed_at=3)
+    assert [step.step for step in steps] == [1, 2, 3]
+    assert all(set(step.seconds) == {"generate", "environment", "verify", "learn"} for step in steps)
+    assert all(step.numbers["episodes"] == 6 and step.numbers["invalid"] == 0 for step in steps)
+    assert [(one.step, one.n) for one in evaluations(tmp_path / "run")] == [(0, 2), (2, 2), (3, 2)]
+    assert (tmp_path / "run" / "model" / "config.json").exists() and any((tmp_path / "run" / "tensorboard").iterdir())
+    with pytest.raises(TaskError, match="go on with the same"):
+        Training(Recipe.of("grpo", tables(folder, "grpo", training={"lr": 1.0})), tmp_path / "run")
+
+
+@pytest.mark.slow
+def test_two_learners_take_the_step_of_one(folder: Path, cluster: None, tmp_path: Path) -> None:
+    made = [
+        steps_of(Recipe.of("sft", tables(folder, "sft", workers={"learners": count})), tmp_path / str(count))
+        for count in (0, 2)
+    ]
+    assert losses(made[0])[0] == pytest.approx(losses(made[1])[0], abs=1e-5)
+    assert losses(made[0])[-1] == pytest.approx(losses(made[1])[-1], abs=1e-3)
+
+
+@pytest.mark.slow
+def test_a_runner_that_dies_is_started_anew(folder: Path, cluster: None, tmp_path: Path) -> None:
+    recipe = Recipe.of("grpo", tables(folder, "grpo", workers={"runners": 2}))
+    with session(recipe.config, tmp_path) as algorithm:
+        algorithm.train()
+        assert algorithm.last["episodes"] == 6
+        ray.kill(next(iter(algorithm.env_runner_group._worker_manager.actors().values())))
+        found = []
+        for _ in range(3):
+            algorithm.train()
+            found.append(algorithm.last["episodes"])
+    assert min(found) >= 3 and found[-1] == 6
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_every_config_can_be_read(path: Path) -> None:
+    recipe = read_recipe(path.parent.name, path)
+    assert recipe.stage in recipe.summary().lower()
+    assert CliRunner().invoke(app, [path.parent.name, str(path), "--dry-run"]).exit_code == 0
+
+
+def test_what_is_misspelt_is_said(folder: Path) -> None:
+    for table, field, meant in (
+        ("training", "group_sise", "group_size"),
+        ("generation", "temprature", "temperature"),
+        ("environment", "taks", "task"),
+        ("loss", "hihg", "high"),
+        ("model", "modle", "model"),
+    ):
+        with pytest.raises(UnknownName, match=f"did you mean .*{meant}"):
+            Recipe.of("grpo", tables(folder, "grpo", **{table: {field: 1}}))
+    with pytest.raises(UnknownName, match="did you mean training"):
+        Recipe.of("grpo", tables(folder, "grpo", trainig={}))
+    with pytest.raises(TaskError, match="nothing to train on"):
+        Recipe.of("sft", {})
+    with pytest.raises(TaskError, match="interactive/confirm"):
+        Recipe.of("grpo", tables(folder, "grpo", environment={"task": "interactive/confrim"}))
