@@ -1,11 +1,11 @@
 """The learning proof: a tiny model after imitation and after reward, on held-out tasks, for several seeds.
 
-Beside it, by the same exam: idling and typing at random; imitation alone, for as long as the reward took; and reward that
-says nothing, as it is shuffled within each group.
+Beside it, by the same exam: idling and typing at random; imitation alone, for as long as the reward took; and reward
+that says nothing, as it is shuffled within each group.
 
     python benchmarks/learning.py [--seeds 3] [--out runs/learning] [--quick]
 
-What is there already is not run again. Writes benchmarks/learning.json; `python benchmarks/report.py` renews the tables.
+What is there already is not run again. Writes benchmarks/learning.json.
 """
 
 import argparse

@@ -70,7 +70,7 @@ echo All is asked.
 def generate(rng: Random, level: int) -> Draft:
     """One program, with as many questions as the level says."""
     folder, topics = f"/app/{rng.choice(SERVICES)}", rng.sample(TOPICS, QUESTIONS[level - 1])
-    suggested = dict(zip(topics, _mixed(rng, len(topics)), strict=True))
+    suggested = dict[str, str](zip(topics, _mixed(rng, len(topics)), strict=True))
     manner = rng.choice(tuple(MANNERS))
     but = rng.choice(topics) if level >= 3 else ""
     answers = {topic: key if manner == "=" else manner for topic, key in suggested.items()}

@@ -9,9 +9,10 @@ It learns first by imitation, then by reward, and is examined on tasks that it n
 # pyright: reportOptionalMemberAccess=false, reportIndexIssue=false, reportOptionalSubscript=false
 # pyright: reportGeneralTypeIssues=false
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import torch
@@ -19,18 +20,21 @@ from rich.console import Console
 from rich.table import Table
 from transformers.utils import logging as transformers_logging
 
+from termgym.attempt import Attempt
 from termgym.corpus.file import read
 from termgym.episode import EpisodeConfig
 from termgym.evaluation import Evaluation
 from termgym.family import find_family
 from termgym.page import write_training
 from termgym.plan import Plan
+from termgym.policy import Policy, new_policy
 from termgym.progress import Progress
 from termgym.rllib import tiny
 from termgym.rllib.recipe import Recipe
 from termgym.rllib.telling import evaluation_line, step_line
 from termgym.rllib.training import Training
 from termgym.split import SPLITS
+from termgym.task import Task
 from termgym.training_log import Evaluated, evaluations, stages
 
 FAMILY, LEVEL = "interactive/confirm", 1
@@ -43,9 +47,10 @@ EPISODES = EpisodeConfig(confirm=False)
 class Story:
     """How much of each there is."""
 
-    demonstrations: int = 24
-    imitation: int = 36
-    """Steps, of all demonstrations each."""
+    demonstrations: int = 96
+    """Tasks that are done twice: right, and with one of the mistakes that their family knows of."""
+    imitation: int = 90
+    """Steps, of 32 demonstrations each. Nobody says which of them were right."""
     optimization: int = 30
     """Steps, of 8 groups of 8 episodes each."""
     held_out: int = 100
@@ -56,9 +61,9 @@ class Story:
         """Run it, in a folder that the same story goes on in, and say who solved how much of the held-out tasks."""
         _quiet()
         scores = [(policy, self._baseline(folder, policy)) for policy in ("idle", "random")]
-        console.print(f"\n1. The known solutions of {self.demonstrations} tasks are typed, and written down.")
+        console.print(f"\n1. {self.demonstrations} tasks are done right, and each once more with a mistake.")
         self._collect(folder / "demonstrations")
-        console.print("\n2. A tiny model learns to imitate them (SFT).")
+        console.print("\n2. A tiny model learns to imitate all of them (SFT).")
         model = self._model(folder)
         scores.append(("after SFT", _train(self.warm_start(folder, model), folder / "sft", console)))
         console.print("\n3. It is rewarded for what it solves in live sandboxes (GRPO).")
@@ -67,12 +72,12 @@ class Story:
 
     def warm_start(self, folder: Path, model: Path) -> Recipe:
         """Supervised training of the tiny model."""
-        training = {"batch_size": self.demonstrations, "steps": self.imitation, "lr": 4e-3, "weight_decay": 0.01}
+        training = {"batch_size": 32, "steps": self.imitation, "lr": 6e-3, "weight_decay": 0.01}
         return self._recipe("sft", model, {"corpus": str(folder / "demonstrations"), **training}, self.imitation)
 
     def optimized(self, folder: Path) -> Recipe:
         """Policy optimization of what came of it."""
-        training = {"groups": 8, "group_size": 8, "top_up": 1, "minibatches": 2, "lr": 5e-4, "steps": self.optimization}
+        training = {"groups": 8, "group_size": 8, "top_up": 1, "minibatches": 2, "lr": 3e-4, "steps": self.optimization}
         # A turn that is no action costs something, even the last, which no check depends on.
         training |= {"credit": "turn", "unusable": 0.5}
         return self._recipe("grpo", folder / "sft" / "model", training, 10)
@@ -91,25 +96,38 @@ class Story:
 
     def _baseline(self, folder: Path, policy: str) -> Evaluated:
         plan = replace(Plan.of(policy, [FAMILY], level=LEVEL, episodes=self.held_out), seeds=SPLITS["test"].seeds)
-        run = _run(folder / policy, plan)
+        run = _run(folder / policy, list(plan), policy)
         return Evaluated.of(0, run.report.total)
 
     def _collect(self, folder: Path) -> None:
-        _run(folder, Plan.of("oracle", [FAMILY], level=LEVEL, episodes=self.demonstrations, seed=self.seed))
+        tasks = [find_family(FAMILY).task(seed, LEVEL) for seed in range(self.demonstrations)]
+        attempts = [
+            Attempt(task, policy, number, self.seed)
+            for task in tasks
+            for number, policy in enumerate(("oracle", mistaken))
+        ]
+        _run(folder, attempts, "demonstrations")
 
     def _model(self, folder: Path) -> Path:
         if not (folder / "model").exists():
             records = read(folder / "demonstrations", _no)
             said = ["\n".join(message.content for message in record.messages) for record in records]
             more = [find_family(FAMILY).task(seed, LEVEL).instruction for seed in range(256)]
-            tiny.make(folder / "model", said, more, hidden=96, context=512, seed=self.seed)
+            tiny.make(folder / "model", said, more, hidden=96, layers=2, context=512, seed=self.seed)
         return folder / "model"
 
 
-def _run(folder: Path, plan: Plan) -> Evaluation:
-    run = Evaluation(folder, {"policy": str(plan.policy), "episodes": plan.episodes, "seed": plan.seed})
-    with Progress(len(plan), str(plan.policy)) as progress:
-        run.run(plan, concurrency=8, config=EPISODES, on_turn=progress.stepped, on_end=progress.ended)
+def mistaken(task: Task, seed: int) -> Policy:
+    """The oracle of a solution that its family says is wrong."""
+    place = task.id.rpartition("@")[2]
+    wrong = find_family(FAMILY).wrong(*map(int, place.split(".")))
+    return new_policy("oracle", replace(task, oracle=Random(seed).choice(list(wrong.values()))), seed)
+
+
+def _run(folder: Path, attempts: Sequence[Attempt], title: str) -> Evaluation:
+    run = Evaluation(folder, {"episodes": len(attempts)})
+    with Progress(len(attempts), title) as progress:
+        run.run(attempts, concurrency=8, config=EPISODES, on_turn=progress.stepped, on_end=progress.ended)
     return run
 
 

@@ -59,7 +59,7 @@ class Training:
             KeyboardInterrupt: C-c; the next run of the same goes on from the last checkpoint.
             TaskError: The model cannot be loaded, or the tasks cannot be used.
         """
-        workers = self.recipe.config.num_env_runners + self.recipe.config.num_learners
+        workers = (self.recipe.config.num_env_runners or 0) + (self.recipe.config.num_learners or 0)
         with session(self.recipe.config, self.folder / "ray", max(2, workers)) as algorithm:
             self._resume(algorithm)
             first = algorithm.iteration + 1
