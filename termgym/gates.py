@@ -113,7 +113,7 @@ def _of_family(task: Task, family: Family, seed: int, level: int, record: Record
     seeds = Gate(False, "the same seed gives another task") if again.digest != task.digest else Gate(True)
     if other.digest == task.digest:
         seeds = Gate(False, f"seed {seed + 1} gives the same task")
-    record.seconds["generate"] = _generation_s(family, seed, level)
+    record.seconds["generate"] = generation_s(family, seed, level)
     quick = [
         f"{what} takes {record.seconds.get(what, 0):.3f} s"
         for what, at_most in (("generate", GENERATE_S), ("verify", VERIFY_S))
@@ -122,8 +122,8 @@ def _of_family(task: Task, family: Family, seed: int, level: int, record: Record
     return {"seeds": seeds, "quick": Gate(not quick, "; ".join(quick))}
 
 
-def _generation_s(family: Family, seed: int, level: int) -> float:
-    """The median of five, in processor time."""
+def generation_s(family: Family, seed: int, level: int) -> float:
+    """How long a task takes to generate: the median of five, in processor time."""
     taken: list[float] = []
     for number in range(5):
         begin = time.thread_time()

@@ -37,7 +37,9 @@ def _train(stage: str, path: Path, out: Path | None, dry_run: bool) -> None:
     if not base.can_train():
         raise TaskError("training needs more packages: pip install 'termgym[rllib]'")
     from termgym.rllib.recipe import read_recipe
+    from termgym.rllib.telling import quiet
 
+    quiet()
     recipe = read_recipe(stage, path)
     if dry_run:
         typer.echo(recipe.summary())

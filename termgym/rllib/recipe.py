@@ -81,7 +81,7 @@ class Recipe:
                 raise UnknownName(f"table of {stage!r}", name, takers)
             _fill(name, table, *takers[name])
         pace = Pace(**tables.get("run", {}))
-        config.debugging(seed=pace.seed)
+        config.debugging(seed=pace.seed, log_level="ERROR")
         config.validate()
         return cls(stage, config, pace, tables)
 

@@ -8,7 +8,6 @@ It learns first by imitation, then by reward, and is examined on tasks that it n
 # pyright: basic, reportAttributeAccessIssue=false, reportArgumentType=false, reportOptionalOperand=false
 # pyright: reportOptionalMemberAccess=false, reportIndexIssue=false, reportOptionalSubscript=false
 # pyright: reportGeneralTypeIssues=false
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,7 +17,6 @@ from typing import Any
 import torch
 from rich.console import Console
 from rich.table import Table
-from transformers.utils import logging as transformers_logging
 
 from termgym.attempt import Attempt
 from termgym.corpus.file import read
@@ -31,7 +29,7 @@ from termgym.policy import Policy, new_policy
 from termgym.progress import Progress
 from termgym.rllib import tiny
 from termgym.rllib.recipe import Recipe
-from termgym.rllib.telling import evaluation_line, step_line
+from termgym.rllib.telling import evaluation_line, quiet, step_line
 from termgym.rllib.training import Training
 from termgym.split import SPLITS
 from termgym.task import Task
@@ -59,7 +57,8 @@ class Story:
 
     def tell(self, folder: Path, console: Console) -> list[tuple[str, Evaluated]]:
         """Run it, in a folder that the same story goes on in, and say who solved how much of the held-out tasks."""
-        _quiet()
+        quiet()
+        torch.set_num_threads(1)  # quicker than two for matrices as small as these
         scores = [(policy, self._baseline(folder, policy)) for policy in ("idle", "random")]
         console.print(f"\n1. {self.demonstrations} tasks are done right, and each once more with a mistake.")
         self._collect(folder / "demonstrations")
@@ -140,13 +139,6 @@ def _train(recipe: Recipe, folder: Path, console: Console) -> Evaluated:
     )
     training.run()
     return evaluations(folder)[-1]
-
-
-def _quiet() -> None:
-    """One thread is quicker than two for matrices as small as these; progress of others is not ours."""
-    torch.set_num_threads(1)
-    transformers_logging.disable_progress_bar()
-    logging.getLogger("ray.rllib").setLevel(logging.ERROR)
 
 
 def _no(error: Exception) -> None:

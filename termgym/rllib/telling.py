@@ -1,8 +1,18 @@
 """How a training run is told of, a line at a time."""
 
+import logging
+
+from transformers.utils.logging import disable_progress_bar
+
 from termgym.training_log import Evaluated, TrainingStep
 
 SHOWN = ("loss", "reward", "solved", "entropy", "lr")
+
+
+def quiet() -> None:
+    """Keep what RLlib and transformers have to say of themselves from between the lines."""
+    logging.getLogger("ray.rllib").setLevel(logging.ERROR)
+    disable_progress_bar()
 
 
 def step_line(done: TrainingStep) -> str:
