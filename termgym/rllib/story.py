@@ -49,7 +49,7 @@ class Story:
     """Tasks that are done twice: right, and with one of the mistakes that their family knows of."""
     imitation: int = 90
     """Steps, of 32 demonstrations each. Nobody says which of them were right."""
-    optimization: int = 30
+    optimization: int = 20
     """Steps, of 8 groups of 8 episodes each."""
     held_out: int = 100
     """Tasks of the exams."""
