@@ -11,7 +11,7 @@ NEWEST := gymnasium==1.4.0
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: .venv/.installed  ## three policies on generated tasks in real sandboxes, and what each solved
+demo: .venv/.installed  ## policies in real sandboxes, then a tiny model trained by imitation and by reward
 	@.venv/bin/python -m termgym demo
 
 check: lint types test  ## what a change must pass: lint, types, test
@@ -60,7 +60,7 @@ export CHECK_PYTHON
 define install
 @command -v $(PYTHON) >/dev/null || { echo "No $(PYTHON) here. Say which Python to use: make PYTHON=..." >&2; exit 1; }
 @$(PYTHON) -c "$$CHECK_PYTHON"
-@echo "Installing into $(1): about half a minute, once"
+@echo "Installing into $(1): some minutes, once"
 @$(PYTHON) -m venv $(1) $(1)
 @$(1)/bin/python -m pip install -qq --disable-pip-version-check $(3) -r $(2)
 @$(1)/bin/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation -e .
