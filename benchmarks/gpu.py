@@ -19,8 +19,7 @@ from rich.console import Console
 from termgym.evaluation import Evaluation
 from termgym.plan import Plan
 from termgym.rllib.recipe import Recipe
-from termgym.rllib.telling import evaluation_line, step_line
-from termgym.rllib.training import Training
+from termgym.rllib.telling import train
 from termgym.training_log import evaluations, read_steps
 
 RESULTS = Path(__file__).with_suffix(".json")
@@ -60,12 +59,7 @@ def _trained(stage: str, model: str, training: dict[str, Any], asked: Any) -> di
         "workers": {"gpus_per_runner": 0.5, "gpus_per_learner": 0.5},
     }
     console, folder = Console(highlight=False), asked.out / stage
-    Training(
-        Recipe.of(stage, tables),
-        folder,
-        on_step=lambda step: console.print(step_line(step), soft_wrap=True),
-        on_evaluation=lambda found: console.print(evaluation_line(found), soft_wrap=True),
-    ).run()
+    train(Recipe.of(stage, tables), folder, console)
     steps = read_steps(folder)
     wall_s = sum(step.numbers["wall_s"] for step in steps)
     names = {name: None for step in steps for name in step.seconds}

@@ -11,7 +11,6 @@ from termgym.errors import TaskError
 
 if TYPE_CHECKING:
     from termgym.rllib.recipe import Recipe
-    from termgym.training_log import Evaluated, TrainingStep
 
 Config = Annotated[Path, typer.Argument(help="A recipe: see configs/.", show_default=False)]
 Out = Annotated[
@@ -48,17 +47,9 @@ def _train(stage: str, path: Path, out: Path | None, dry_run: bool) -> None:
 
 
 def _run(recipe: "Recipe", folder: Path) -> None:
-    from termgym.rllib.telling import evaluation_line, step_line
-    from termgym.rllib.training import Training
+    from termgym.rllib.telling import train
 
     console = base.console()
-
-    def step(done: "TrainingStep") -> None:
-        console.print(step_line(done), soft_wrap=True)
-
-    def evaluated(found: "Evaluated") -> None:
-        console.print(evaluation_line(found), style="bold", soft_wrap=True)
-
     console.print(f"{recipe.summary()}\nThe run is in {folder}; with --out {folder} it goes on where it was stopped.")
-    Training(recipe, folder, on_step=step, on_evaluation=evaluated).run()
+    train(recipe, folder, console)
     console.print(f"The model is in {folder / 'model'}. To look at the run: termgym report {folder}", soft_wrap=True)

@@ -111,7 +111,8 @@ class GRPO(LanguageAlgorithm):
     @override(LanguageAlgorithm)
     def setup(self, config: Any) -> None:
         super().setup(config)
-        self.source = self.config.setting().source
+        self.setting = self.config.setting()
+        self.source = self.setting.source
 
     @override(LanguageAlgorithm)
     def training_step(self) -> None:
@@ -152,7 +153,7 @@ class GRPO(LanguageAlgorithm):
 
     @property
     def _score(self) -> str:
-        return self.config.setting().reward
+        return self.setting.reward
 
     def score(self, one: Trajectory) -> float:
         """What an episode is worth: the environments' reward."""

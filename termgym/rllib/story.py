@@ -29,8 +29,7 @@ from termgym.policy import Policy, new_policy
 from termgym.progress import Progress
 from termgym.rllib import tiny
 from termgym.rllib.recipe import Recipe
-from termgym.rllib.telling import evaluation_line, quiet, step_line
-from termgym.rllib.training import Training
+from termgym.rllib.telling import quiet, train
 from termgym.split import SPLITS
 from termgym.task import Task
 from termgym.training_log import Evaluated, evaluations, stages
@@ -131,13 +130,7 @@ def _run(folder: Path, attempts: Sequence[Attempt], title: str) -> Evaluation:
 
 
 def _train(recipe: Recipe, folder: Path, console: Console) -> Evaluated:
-    def evaluated(found: Evaluated) -> None:
-        console.print(evaluation_line(found), style="bold", soft_wrap=True)
-
-    training = Training(
-        recipe, folder, on_step=lambda step: console.print(step_line(step), soft_wrap=True), on_evaluation=evaluated
-    )
-    training.run()
+    train(recipe, folder, console)
     return evaluations(folder)[-1]
 
 

@@ -1,9 +1,13 @@
 """How a training run is told of, a line at a time."""
 
 import logging
+from pathlib import Path
 
+from rich.console import Console
 from transformers.utils.logging import disable_progress_bar
 
+from termgym.rllib.recipe import Recipe
+from termgym.rllib.training import Training
 from termgym.training_log import Evaluated, TrainingStep
 
 SHOWN = ("loss", "reward", "solved", "entropy", "lr")
@@ -13,6 +17,16 @@ def quiet() -> None:
     """Keep what RLlib and transformers have to say of themselves from between the lines."""
     logging.getLogger("ray.rllib").setLevel(logging.ERROR)
     disable_progress_bar()
+
+
+def train(recipe: Recipe, folder: Path, console: Console) -> None:
+    """Carry a recipe out, and tell of each step and evaluation as it ends; see `Training.run` for what is raised."""
+    Training(
+        recipe,
+        folder,
+        on_step=lambda step: console.print(step_line(step), soft_wrap=True),
+        on_evaluation=lambda found: console.print(evaluation_line(found), style="bold", soft_wrap=True),
+    ).run()
 
 
 def step_line(done: TrainingStep) -> str:

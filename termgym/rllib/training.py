@@ -49,7 +49,7 @@ class Training:
         """
         folder.mkdir(parents=True, exist_ok=True)
         go_on(folder / "run.json", settings(recipe))
-        self.recipe, self.folder, self.begun_at = recipe, folder, 0
+        self.recipe, self.folder = recipe, folder
         self._on_step, self._on_evaluation = on_step or _nobody, on_evaluation or _nobody
 
     def run(self) -> None:
@@ -77,9 +77,8 @@ class Training:
             old.rename(place)  # killed in between
         if place.exists():
             algorithm.restore_from_path(str(place.absolute()))
-        self.begun_at = algorithm.iteration
         for step, folder in evaluation_folders(self.folder):
-            if step > self.begun_at:
+            if step > algorithm.iteration:
                 shutil.rmtree(folder)
 
     def _step(self, algorithm: LanguageAlgorithm, log: TrainingLog, writer: Any) -> None:
