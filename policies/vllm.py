@@ -6,6 +6,7 @@ meanwhile, where the engine was made with `enable_sleep_mode=True`. A server nee
 and `--logprobs-mode processed_logprobs` so that its logprobs are those that tokens were drawn by.
 
 On a CPU vLLM (0.32) fails where a request has a seed of its own and its prompt is read in parts: there it has none.
+A processor without AVX-512 wants `dtype="float32"`: torch multiplies bfloat16 there one number after another.
 """
 
 import asyncio

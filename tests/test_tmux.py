@@ -32,7 +32,7 @@ from termgym.source import missing
 from termgym.task import Task
 from termgym.terminal import Settled, Terminal
 from termgym.tmux.control import Control, quoted
-from termgym.tmux.server import runtime_folder
+from termgym.tmux.server import runtime_folder, server
 
 pytestmark = pytest.mark.tmux
 ROOT = Path(__file__).parents[1]
@@ -102,7 +102,7 @@ SESSIONS = {
     "vim": [
         "printf 'one\\ntwo\\nthree\\n' > f; vi -u NONE f\n",
         *("Down", "A more", "Escape", "/three\n", "Enter", "ciw3", "Escape", ":split\n", "C-w", "j", "dd"),
-        *("u", ":wqa\n", "cat f\n"),
+        *(":silent undo\n", ":wqa\n", "cat f\n"),  # else it says how many seconds ago
     ],
     "less": ["seq 1000 > n; less n\n", "Space", "b", "PPage", "NPage", "/500\n", "n", "G", "g", "q"],
     "python": ["python3 -q\n", "1 + 1\n", "for i in range(3):\n", "    print(i)\n\n", "x\n", "Up", "C-c", "exit()\n"],
@@ -602,6 +602,25 @@ def test_a_killed_owner_leaves_nothing_behind(owner: Owner, watched: bool) -> No
     if person:
         person.process.wait(5)
         person.close()
+
+
+def test_what_starts_is_not_swept_away_and_what_is_gone_is() -> None:
+    """Between its bind and its listen, the socket of another process's server refuses."""
+    folder = runtime_folder() / f"{os.getpid()}-other"
+    folder.mkdir()
+    os.mkfifo(folder / "alive")
+    pipe = os.open(folder / "alive", os.O_RDWR)
+    with socket.socket(socket.AF_UNIX) as bound:
+        bound.bind(str(folder / "s"))
+
+    async def start() -> None:
+        (await server()).release()
+
+    aio.run(start())
+    assert folder.exists()
+    os.close(pipe)
+    aio.run(start())
+    assert not folder.exists()
 
 
 def test_closing_an_episode_ends_its_server() -> None:
