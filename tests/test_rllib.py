@@ -114,6 +114,20 @@ def test_optimization_that_was_killed_goes_on(folder: Path, cluster: None, tmp_p
         Training(Recipe.of("grpo", tables(folder, "grpo", training={"lr": 1.0})), tmp_path / "run")
 
 
+def test_a_curriculum_goes_on_with_what_it_has_met(folder: Path, cluster: None, tmp_path: Path) -> None:
+    asked = {"curriculum": {"explore": 0.0}, "minibatches": 1}
+    recipe = Recipe.of("grpo", tables(folder, "grpo", training=asked, environment={"level": None}))
+    with session(recipe.config, tmp_path) as algorithm:
+        algorithm.train()
+        met = algorithm.source.calibration
+        assert sum(rate.n for rate in met.rates.values()) == algorithm.last["episodes"] == 6
+        saved = algorithm.save_to_path(str(tmp_path / "saved"))
+    with session(recipe.config, tmp_path) as algorithm:
+        assert not algorithm.source.calibration.rates
+        algorithm.restore_from_path(saved)
+        assert algorithm.source.calibration == met
+
+
 @pytest.mark.slow
 def test_two_learners_take_the_step_of_one(folder: Path, cluster: None, tmp_path: Path) -> None:
     made = [
@@ -157,6 +171,10 @@ def test_what_is_misspelt_is_said(folder: Path) -> None:
             Recipe.of("grpo", tables(folder, "grpo", **{table: {field: 1}}))
     with pytest.raises(UnknownName, match="did you mean training"):
         Recipe.of("grpo", tables(folder, "grpo", trainig={}))
+    with pytest.raises(TaskError, match="did you mean explore"):
+        Recipe.of("grpo", tables(folder, "grpo", training={"curriculum": {"explor": 0.1}}))
+    with pytest.raises(TaskError, match="level of the environment is for the curriculum"):
+        Recipe.of("grpo", tables(folder, "grpo", training={"curriculum": {}}))
     with pytest.raises(TaskError, match="nothing to train on"):
         Recipe.of("sft", {})
     with pytest.raises(TaskError, match="interactive/confirm"):

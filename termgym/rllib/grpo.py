@@ -6,7 +6,8 @@
 # pyright: reportGeneralTypeIssues=false
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -14,8 +15,9 @@ from ray.rllib.utils.annotations import override
 from ray.rllib.utils.metrics import ENV_RUNNER_RESULTS
 
 from termgym.advantages import BASELINES, advantages, returns, turn_advantages
+from termgym.calibration import Calibration
 from termgym.curriculum import Curriculum, informative
-from termgym.errors import UnknownName
+from termgym.errors import TaskError, UnknownName
 from termgym.loss import Clipped
 from termgym.packing import AVERAGES, Batch, pack
 from termgym.rllib.algorithm import LanguageAlgorithm, Logged
@@ -23,10 +25,13 @@ from termgym.rllib.config import LanguageConfig
 from termgym.rllib.learner import GRPOLearner
 from termgym.rllib.runner import Sampled
 from termgym.sample import Sample, samples
+from termgym.source import Sampler
 from termgym.trajectory import Trajectory
 
 CREDITS = ("episode", "turn")
 SECONDS = ("generate", "environment", "verify")
+CURRICULUM = ("band", "explore", "rates")
+CALIBRATION = "calibration"
 Group = list[Trajectory]
 
 
@@ -39,6 +44,7 @@ class GRPOConfig(LanguageConfig):
         self.baseline, self.credit, self.discount, self.unusable = "group", "episode", 1.0, 0.0
         self.average, self.clipped = "token", Clipped()
         self.minibatches, self.num_epochs = 1, 1
+        self.curriculum: Mapping[str, Any] | None = None
 
     @override(LanguageConfig)
     def training(
@@ -54,6 +60,7 @@ class GRPOConfig(LanguageConfig):
         average: str | None = None,
         clipped: Clipped | None = None,
         minibatches: int | None = None,
+        curriculum: Mapping[str, Any] | None = None,
         **more: Any,
     ) -> Self:
         """How it is trained, beside what `LanguageConfig.training` has.
@@ -69,23 +76,46 @@ class GRPOConfig(LanguageConfig):
             average: Of the loss: "token", all alike, or "sequence".
             clipped: The loss.
             minibatches: Optimizer steps that a step's groups are split over; `num_epochs` passes over all.
+            curriculum: Draw the families and levels that are solved sometimes: the `band` and `explore` of
+                `termgym.curriculum.Curriculum`, and the `rates` to begin with, a file of `termgym calibrate`.
             more: As there.
 
         Raises:
-            UnknownName: There is no such baseline, credit or average.
+            UnknownName: There is no such baseline, credit, average, or option of a curriculum.
         """
         for kind, name, known in (
             ("baseline", baseline, BASELINES),
             ("credit", credit, CREDITS),
             ("average", average, AVERAGES),
+            *(("option of a curriculum", option, CURRICULUM) for option in curriculum or {}),
         ):
             if name is not None and name not in known:
                 raise UnknownName(kind, name, known)
         super().training(**more)
         given = {"groups": groups, "group_size": group_size, "top_up": top_up, "baseline": baseline, "credit": credit}
         given |= {"discount": discount, "unusable": unusable, "average": average, "clipped": clipped}
-        self._take(minibatches=minibatches, **given)
+        self._take(minibatches=minibatches, curriculum=curriculum, **given)
         return self
+
+    def source(self) -> Sampler:
+        """What tasks are drawn from.
+
+        Raises:
+            TaskError: They cannot be used, or are not for a curriculum to choose.
+        """
+        if self.curriculum is None:
+            return self.setting().source
+        fixed = [name for name in ("level", "seed") if self.env_config.get(name) is not None]
+        if fixed:
+            raise TaskError(f"{fixed[0]} of the environment is for the curriculum to choose; leave one of them out")
+        asked = dict(self.curriculum)
+        rates = asked.pop("rates", None)
+        return Curriculum(self.env_config.get("task"), Calibration.load(Path(rates)) if rates else None, **asked)
+
+    @override(LanguageConfig)
+    def validate(self) -> None:
+        super().validate()
+        self.source()
 
     @override(LanguageConfig)
     def get_default_learner_class(self) -> type[GRPOLearner]:
@@ -111,8 +141,7 @@ class GRPO(LanguageAlgorithm):
     @override(LanguageAlgorithm)
     def setup(self, config: Any) -> None:
         super().setup(config)
-        self.setting = self.config.setting()
-        self.source = self.setting.source
+        self.setting, self.source = self.config.setting(), self.config.source()
 
     @override(LanguageAlgorithm)
     def training_step(self) -> None:
@@ -150,6 +179,17 @@ class GRPO(LanguageAlgorithm):
         if isinstance(self.source, Curriculum):
             self.source.update(found.trajectories)
         return found
+
+    @override(LanguageAlgorithm)
+    def get_state(self, *args: Any, **kwargs: Any) -> Logged:
+        met = {CALIBRATION: self.source.calibration} if isinstance(self.source, Curriculum) else {}
+        return super().get_state(*args, **kwargs) | met
+
+    @override(LanguageAlgorithm)
+    def set_state(self, state: Logged) -> None:
+        super().set_state(state)
+        if isinstance(self.source, Curriculum) and CALIBRATION in state:
+            self.source.calibration = state[CALIBRATION]
 
     @property
     def _score(self) -> str:

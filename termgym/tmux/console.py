@@ -9,6 +9,7 @@ import shlex
 import time
 import tty
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from termgym import aio
@@ -72,10 +73,12 @@ class TmuxConsole:
         tmux = await server()
         try:
             name = f"{os.getpid()}-{next(tmux.numbers)}"
-            new = f"new-session -d -s {name} -x {cols} -y {rows} -P -F '#{{pane_id}} #{{pane_tty}}' -- sleep infinity"
+            new = f"new-session -d -s {name} -x {cols} -y {rows} -P -F '#{{pane_id}} #{{pane_tty}} #{{pane_pid}}'"
+            new += " -- sleep infinity"
             # By window, since in tmux 3.3 a global one crashes the server; else who looks on would change the size.
             replies = await tmux.control.ask(new, f"set -w -t {name} window-size manual")
-            pane, tty_path = replies[0][0].split(" ", 1)
+            pane, tty_path, pid = replies[0][0].split(" ")
+            await _started(pid)
             return cls(tmux, name, pane, tty_path, rows, cols)
         except BaseException:
             tmux.release()
@@ -272,6 +275,13 @@ class TmuxConsole:
         self._tmux.control.tell(f"kill-session -t {self._session}")
         self._tmux.release()
         self.emulator.close()
+
+
+async def _started(pid: str) -> None:
+    """Wait until the pane's program runs: before it does, tmux sets modes of the terminal there, and may undo ours."""
+    with contextlib.suppress(OSError):
+        while Path(f"/proc/{pid}/comm").read_text(encoding="utf-8", errors="replace").startswith("tmux"):
+            await asyncio.sleep(NAP_S)
 
 
 def _typing(pane: str, keystrokes: str) -> list[str]:
