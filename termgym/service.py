@@ -69,7 +69,8 @@ class Service:
         ended = self.exits[pid]
         kill = {"op": "kill", "pid": pid}
         try:
-            return await asyncio.wait_for(asyncio.shield(ended), timeout_s), False
+            async with asyncio.timeout(timeout_s):  # wait_for loses a cancellation as it ends (Python 3.11)
+                return await asyncio.shield(ended), False
         except TimeoutError:
             await self.ask(kill)
             return await self.wait(ended), True

@@ -143,6 +143,18 @@ async def test_a_cancelled_exec_is_killed(boxes: Boxes) -> None:
 
 
 @case
+async def test_a_cancellation_as_a_program_ends_is_not_lost(host: Boxes) -> None:
+    box = await host.start()
+    running = asyncio.ensure_future(box.exec(["/bin/sleep", "0.1"]))
+    while not (exits := box._service.exits):
+        await asyncio.sleep(0.001)
+    await asyncio.sleep(0.01)
+    next(iter(exits.values())).add_done_callback(lambda _: running.cancel())
+    with pytest.raises(asyncio.CancelledError):
+        await running
+
+
+@case
 async def test_a_daemon_does_not_hold_exec_up(boxes: Boxes) -> None:
     box = await boxes.start()
     begin = time.monotonic()

@@ -344,7 +344,8 @@ class NamespaceSandbox:
         gone = asyncio.Event()
         loop.add_reader(self._pidfd, gone.set)
         try:
-            await asyncio.wait_for(gone.wait(), SEAL_TIMEOUT_S)
+            async with asyncio.timeout(SEAL_TIMEOUT_S):
+                await gone.wait()
         except TimeoutError:
             raise SandboxError(f"the sandbox's processes did not end within {SEAL_TIMEOUT_S} s of SIGKILL") from None
         finally:
