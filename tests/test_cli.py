@@ -10,6 +10,7 @@ import subprocess
 import sys
 import termios
 import time
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -193,6 +194,33 @@ def test_a_person_can_be_the_policy(task: str, tmp_path: Path) -> None:
     done = subprocess.run([*MAIN, *args], input="echo yes > answer\n:done\n", text=True, capture_output=True, env=ENV)
     assert done.returncode == 0, done.stderr
     assert "Write yes into /app/answer." in done.stdout and re.search(r"write-yes\s+1/1", done.stdout)
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("configs/eval/*.toml")), ids=lambda path: path.stem)
+def test_options_come_from_a_file(path: Path) -> None:
+    asked = ("eval", "--config", str(path), "--task", "files/rename-by-date", "--dry-run")
+    known, said = tomllib.loads(path.read_text()), " ".join(call(*asked).stdout.split())
+    assert said.startswith(f"{known['n'] * known.get('attempts', 1)} episodes of {known['policy']}, ")
+    assert known["option"]["endpoint"] in said
+    assert call(*asked, "--n", "7", "--attempts", "1").stdout.startswith("7 episodes")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("polcy = 'oracle'", "no option named 'polcy'; did you mean policy"),
+        ("policy = 'oracel'", "did you mean oracle"),
+        ("policy = 'openai'\n[option]\nmodl = 'x'", "did you mean model"),
+        ("policy = 'oracle'\noption = 3", r"as a table: [option]"),
+        ("policy = ", "options.toml: Invalid value"),
+        ("policy = 'oracle'\nn = 0", "greater than or equal to 1"),
+    ],
+)
+def test_a_file_that_is_wrong_is_named(text: str, said: str, tmp_path: Path) -> None:
+    path = tmp_path / "options.toml"
+    path.write_text(text)
+    done = call("eval", "--config", str(path), "--dry-run")
+    assert done.exit_code == 2 and said in " ".join(done.output.replace("│", " ").split())
 
 
 def test_an_interrupt_keeps_what_ended_and_leaves_nothing(task: str, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import typer
 
 from termgym.cli import base
 from termgym.cli.base import Concurrency, Json
+from termgym.cli.settings import Config
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -44,6 +45,10 @@ def evaluate(
     wait: Annotated[
         str, typer.Option(help="settle: until the terminal has settled; duration: as long as asked.")
     ] = "settle",
+    config: Config = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check it all, say what it comes to, run nothing.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Let a policy act, and report what it solved. The same command with the same --out goes on where it was stopped.
@@ -72,13 +77,16 @@ def evaluate(
             raise UnknownName(kind, name, known)
     options = dict(map(_option, option or []))
     find_policy(policy, **options)
-    config = EpisodeConfig(sandbox=sandbox, terminal=terminal, wait=wait, network=network)
+    how = EpisodeConfig(sandbox=sandbox, terminal=terminal, wait=wait, network=network)
     fields = {"level": level, "episodes": n, "attempts": attempts, "seed": seed, "options": options}
     plan = Plan.of(policy, task, sandbox=sandbox, network=network, **fields)
-    settings = {"policy": policy, "task": task, "level": level, "seed": seed, "options": options, **asdict(config)}
+    settings = {"policy": policy, "task": task, "level": level, "seed": seed, "options": options, **asdict(how)}
+    if dry_run:
+        typer.echo(f"{len(plan)} episodes of {policy}, {concurrency} at a time: {options}")
+        return
     run = Evaluation(out or Path("runs", f"{datetime.now():%Y%m%d-%H%M%S}-{policy}"), settings)
     try:
-        _run(run, plan, concurrency, config)
+        _run(run, plan, concurrency, how)
     finally:
         _report(run, as_json)
     write(run.folder)
