@@ -1,5 +1,9 @@
 """Training of language models on RLlib: real steps of a tiny model in live sandboxes, killed and gone on with."""
 
+import os
+import signal
+import subprocess
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -136,6 +140,23 @@ def test_two_learners_take_the_step_of_one(folder: Path, cluster: None, tmp_path
     ]
     assert losses(made[0])[0] == pytest.approx(losses(made[1])[0], abs=1e-5)
     assert losses(made[0])[-1] == pytest.approx(losses(made[1])[-1], abs=1e-3)
+
+
+@pytest.mark.slow
+def test_a_learner_that_dies_in_its_step_leaves_no_trace(folder: Path, cluster: None, tmp_path: Path) -> None:
+    recipe = Recipe.of("sft", tables(folder, "sft", workers={"learners": 2}))
+    whole, killed = steps_of(recipe, tmp_path / "whole"), list[int]()
+
+    def on_step(step: TrainingStep) -> None:
+        if step.step == 3 and not killed:  # the last checkpoint is that of step 2
+            found = subprocess.run(["pgrep", "-f", "^ray::_WrappedExecutable"], stdout=subprocess.PIPE, check=True)
+            killed.append(int(found.stdout.split()[0]))
+            threading.Timer(0.02, os.kill, (killed[0], signal.SIGKILL)).start()
+
+    Training(recipe, tmp_path / "cut", on_step=on_step).run()
+    assert killed and losses(read_steps(tmp_path / "cut")) == losses(whole)
+    first, second = _weights(tmp_path)
+    assert all(torch.equal(first[name], second[name]) for name in first)
 
 
 @pytest.mark.slow

@@ -44,9 +44,9 @@ EPISODES = EpisodeConfig(confirm=False)
 class Story:
     """How much of each there is."""
 
-    demonstrations: int = 96
+    demonstrations: int = 256
     """Tasks that are done twice: right, and with one of the mistakes that their family knows of."""
-    imitation: int = 90
+    imitation: int = 240
     """Steps, of 32 demonstrations each. Nobody says which of them were right."""
     optimization: int = 20
     """Steps, of 8 groups of 8 episodes each."""

@@ -12,6 +12,7 @@ Its folder holds, beside what `termgym.training_log` says,
 # pyright: basic, reportAttributeAccessIssue=false, reportArgumentType=false, reportOptionalOperand=false
 # pyright: reportOptionalMemberAccess=false, reportIndexIssue=false, reportOptionalSubscript=false
 # pyright: reportGeneralTypeIssues=false
+import logging
 import shutil
 import time
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from ray.exceptions import RayError
 from tensorboardX import SummaryWriter
 
 from termgym.report import Scores
@@ -29,6 +31,8 @@ from termgym.rllib.session import session
 from termgym.training_log import EVALUATIONS, Evaluated, TrainingLog, TrainingStep, evaluation_folders
 
 CHECKPOINT, MODEL, TENSORBOARD = "checkpoint", "model", "tensorboard"
+RESTARTS = 3
+log = logging.getLogger(__name__)
 
 
 class Training:
@@ -51,23 +55,38 @@ class Training:
         go_on(folder / "run.json", settings(recipe))
         self.recipe, self.folder = recipe, folder
         self._on_step, self._on_evaluation = on_step or _nobody, on_evaluation or _nobody
+        self._taken = 0
 
     def run(self) -> None:
         """Train to the last step. What was trained before is not trained again: it goes on from the last checkpoint.
 
+        So it does where a learner dies. (A runner that dies is Ray's to start anew.)
+
         Raises:
             KeyboardInterrupt: C-c; the next run of the same goes on from the last checkpoint.
             TaskError: The model cannot be loaded, or the tasks cannot be used.
+            RayError: A learner died again and again, or before its first step.
         """
+        for left in reversed(range(1 + RESTARTS)):
+            before = self._taken
+            try:
+                self._run()
+                break
+            except RayError as error:
+                if not left or self._taken == before:
+                    raise
+                log.warning("a learner died; going on from the last checkpoint: %s", str(error).split("\n")[0])
+
+    def _run(self) -> None:
         workers = (self.recipe.config.num_env_runners or 0) + (self.recipe.config.num_learners or 0)
         with session(self.recipe.config, self.folder / "ray", max(2, workers)) as algorithm:
             self._resume(algorithm)
             first = algorithm.iteration + 1
             writer = SummaryWriter(str(self.folder / TENSORBOARD), purge_step=first)
-            with TrainingLog(self.folder, first) as log, closing(writer):
+            with TrainingLog(self.folder, first) as steps, closing(writer):
                 self._evaluate(algorithm, writer)
                 for _ in range(algorithm.iteration, algorithm.steps):
-                    self._step(algorithm, log, writer)
+                    self._step(algorithm, steps, writer)
             algorithm.save_model(self.folder / MODEL)
         shutil.rmtree(self.folder / "ray", ignore_errors=True)
 
@@ -81,13 +100,14 @@ class Training:
             if step > algorithm.iteration:
                 shutil.rmtree(folder)
 
-    def _step(self, algorithm: LanguageAlgorithm, log: TrainingLog, writer: Any) -> None:
+    def _step(self, algorithm: LanguageAlgorithm, steps: TrainingLog, writer: Any) -> None:
         begin = time.perf_counter()
         algorithm.train()
         numbers = dict(algorithm.last)
         stage, step, seconds = numbers.pop("stage"), numbers.pop("step"), numbers.pop("seconds")
         done = TrainingStep(stage, step, numbers | {"wall_s": time.perf_counter() - begin}, seconds)
-        log.add(done)
+        steps.add(done)
+        self._taken += 1
         for name, value in {**done.numbers, **{f"seconds/{name}": value for name, value in seconds.items()}}.items():
             writer.add_scalar(name, value, step)
         self._on_step(done)
