@@ -3,19 +3,16 @@
 Beside it, by the same exam: idling and typing at random; imitation alone, for as long as the reward took; and reward
 that says nothing, as it is shuffled within each group.
 
-    python benchmarks/learning.py [--seeds 3] [--out runs/learning] [--quick]
-
-What is there already is not run again. Writes benchmarks/learning.json.
+What is in the folder of the runs already is not run again.
 """
 
-import argparse
-import json
-import platform
 import sys
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import report
 from rich.console import Console
 
 from termgym.rllib.grpo import GRPO, Group
@@ -26,7 +23,8 @@ from termgym.sample import Sample
 from termgym.training_log import Evaluated, evaluations, read_steps
 from termgym.trajectory import Trajectory
 
-RESULTS = Path(__file__).with_suffix(".json")
+TITLE, UNIT = "What a tiny model learns, by imitation and by reward", "of the held-out tasks"
+COLUMNS = ["solved %", "from %", "to %", "tasks"]
 
 
 class Shuffled(GRPO):
@@ -34,31 +32,44 @@ class Shuffled(GRPO):
 
     def samples(self, group: Group) -> list[Sample]:
         """As of GRPO."""
-        scores = [super(Shuffled, self).score(one) for one in group]
+        scores = [self.score(one) for one in group]
         self._dealt = dict(zip(map(id, group), self.np_random.permutation(scores).tolist(), strict=True))
-        return super().samples(group)
+        made = super().samples(group)
+        self._dealt = {}
+        return made
 
     def score(self, one: Trajectory) -> float:
         """As of GRPO."""
         return getattr(self, "_dealt", {}).get(id(one), super().score(one))
 
 
-def main() -> None:
+def main() -> int:
     """Run what was not run yet, and write the figures."""
-    options = argparse.ArgumentParser(description="The learning proof.")
+    options = report.parser("learning", __doc__)
     options.add_argument("--seeds", type=int, default=3)
-    options.add_argument("--out", type=Path, default=Path("runs/learning"))
-    options.add_argument("--quick", action="store_true", help="a first look: few steps and tasks, figures not written")
-    asked = options.parse_args()
-    console = Console(highlight=False, width=160)
-    found = [proof(seed, asked.out / str(seed), console, asked.quick) for seed in range(asked.seeds)]
-    console.print_json(data=found)
-    if not asked.quick:
-        machine = f"{platform.machine()}, Python {sys.version.split()[0]}, one thread for torch"
-        RESULTS.write_text(json.dumps({"machine": machine, "seeds": found}, indent=1) + "\n", encoding="utf-8")
+    options.add_argument("--out", type=Path, default=Path("runs/learning"), help="folder of the runs")
+    args, machine, console = options.parse_args(), report.machine(), Console(highlight=False, width=160)
+    found = {seed: proof(seed, args.out / str(seed), console, args.quick) for seed in range(args.seeds)}
+    rows = [_row(f"seed {seed}: {name}", one) for seed, scores in found.items() for name, one in scores.items()]
+    shares = _shares(args.out / str(seed) / "grpo" for seed in found)
+    notes = [
+        "Share of each exam's tasks that was solved, and the 95 % interval (Wilson) around it.",
+        f"Where the time of GRPO's steps went: {', '.join(f'{name} {share:.1%}' for name, share in shares.items())}.",
+    ]
+    result = {"title": TITLE, "unit": UNIT, "command": "python benchmarks/learning.py", "machine": machine}
+    report.save(args.json, result | {"notes": notes, "columns": COLUMNS, "rows": rows})
+    for row in rows:
+        print(" ".join([f"{row['what']:34}", *(f"{row[name]:>9.5g}" for name in COLUMNS)]))
+    return 0
 
 
-def proof(seed: int, folder: Path, console: Console, quick: bool) -> dict[str, Any]:
+def _row(what: str, found: Evaluated) -> dict[str, Any]:
+    low, high = found.interval_95 or (0.0, 0.0)
+    values = (100 * (found.pass_at_1 or 0.0), 100 * low, 100 * high, found.n)
+    return {"what": what, **dict(zip(COLUMNS, values, strict=True))}
+
+
+def proof(seed: int, folder: Path, console: Console, quick: bool) -> dict[str, Evaluated]:
     """The story of a seed and its controls: policy -> solved, of how many, interval."""
     story = Story(seed=seed)
     if quick:
@@ -70,7 +81,7 @@ def proof(seed: int, folder: Path, console: Console, quick: bool) -> dict[str, A
     shuffled = story.optimized(folder)
     shuffled.config.algo_class = Shuffled
     scores["GRPO, shuffled rewards"] = _control(shuffled, folder / "shuffled")
-    return {"seed": seed, "scores": {name: _told(one) for name, one in scores.items()}, "grpo_step": _shares(folder)}
+    return scores
 
 
 def alone(story: Story, folder: Path) -> Recipe:
@@ -86,16 +97,12 @@ def _control(recipe: Recipe, folder: Path) -> Evaluated:
     return evaluations(folder)[-1]
 
 
-def _told(found: Evaluated) -> dict[str, Any]:
-    return {"solved": found.solved, "n": found.n, "interval_95": found.interval_95}
-
-
-def _shares(folder: Path) -> dict[str, float]:
-    """Of the time of all steps of GRPO: generate, environment, verify, learn."""
-    steps = [step.seconds for step in read_steps(folder / "grpo")]
+def _shares(runs: Iterable[Path]) -> dict[str, float]:
+    """Of the time of all steps: generate, environment, verify, learn."""
+    steps = [step.seconds for run in runs for step in read_steps(run)]
     whole = sum(sum(step.values()) for step in steps)
-    return {name: round(sum(step.get(name, 0.0) for step in steps) / whole, 4) for name in steps[0]}
+    return {name: sum(step.get(name, 0.0) for step in steps) / whole for name in steps[0]}
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
