@@ -12,34 +12,25 @@ import pytest
 from typer.testing import CliRunner
 
 from termgym.cli import app
-from termgym.corpus.file import read
-from termgym.episode import EpisodeConfig
 from termgym.errors import TaskError, UnknownName
-from termgym.evaluation import Evaluation
-from termgym.plan import Plan
 from termgym.training_log import TrainingStep, evaluations, read_steps
+from tests.recipes import prepare, tables
 
 ray = pytest.importorskip("ray")
 torch = pytest.importorskip("torch")
 
-from termgym.rllib import tiny  # noqa: E402
 from termgym.rllib.recipe import Recipe, read_recipe  # noqa: E402
 from termgym.rllib.session import session  # noqa: E402
 from termgym.rllib.training import Training  # noqa: E402
 
 pytestmark = [pytest.mark.filterwarnings("default"), pytest.mark.timeout(240)]
-FAMILY = "interactive/confirm"
 CONFIGS = sorted(Path(__file__).parents[1].glob("configs/*/*.toml"))
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Demonstrations, and a tiny model that has seen their words."""
     folder = tmp_path_factory.mktemp("rllib")
-    plan = Plan.of("oracle", [FAMILY], level=1, episodes=8)
-    Evaluation(folder / "shown").run(plan, concurrency=4, config=EpisodeConfig(confirm=False))
-    said = ["\n".join(one.content for one in record.messages) for record in read(folder / "shown", _no)]
-    tiny.make(folder / "model", said, hidden=32, layers=1, heads=2, context=512)
+    prepare(folder)
     return folder
 
 
@@ -51,26 +42,6 @@ def cluster() -> Iterator[None]:
     yield
     ray.shutdown()
     torch.set_num_threads(threads)
-
-
-def _no(error: Exception) -> None:
-    raise error
-
-
-def tables(folder: Path, stage: str, **changes: Any) -> dict[str, Any]:
-    """A recipe of a few short steps, each table with what is changed of it."""
-    training: dict[str, Any] = {"sft": {"corpus": str(folder / "shown"), "steps": 6, "batch_size": 4, "lr": 3e-3}}.get(
-        stage, {"steps": 3, "groups": 2, "group_size": 3, "top_up": 0, "minibatches": 2, "lr": 1e-4}
-    )
-    made: dict[str, Any] = {
-        "model": {"model": str(folder / "model")},
-        "environment": {"task": FAMILY, "level": 1, "reward": "dense", "confirm": False, "limits": {"turns": 2}},
-        "generation": {"max_tokens": 8, "context": 512, "concurrency": 6},
-        "training": {"row_length": 512, **training},
-        "validation": {"episodes": 2},
-        "run": {"evaluate_every": 0, "save_every": 2},
-    }
-    return made | {name: made.get(name, {}) | table for name, table in changes.items()}
 
 
 def steps_of(recipe: Recipe, folder: Path, killed_at: int = 0) -> list[TrainingStep]:

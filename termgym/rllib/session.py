@@ -32,7 +32,9 @@ def session(config: AlgorithmConfig, folder: Path, cpus: int = CPUS) -> Iterator
     folder.mkdir(parents=True, exist_ok=True)
     mine = not ray.is_initialized()
     if mine:
-        local = {} if "RAY_ADDRESS" in os.environ else {"num_cpus": cpus, "include_dashboard": False}
+        local = (
+            {} if "RAY_ADDRESS" in os.environ else {"address": "local", "num_cpus": cpus, "include_dashboard": False}
+        )
         ray.init(logging_level="ERROR", log_to_driver=False, **local)
     home, trainable.DEFAULT_STORAGE_PATH = trainable.DEFAULT_STORAGE_PATH, str(folder.absolute())  # no option sets it
     try:
