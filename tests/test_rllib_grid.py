@@ -143,7 +143,7 @@ def always(key: str) -> Choice:
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[None]:
     """Ray, once for all that need it, and one thread for torch: on busy cores two would wait for each other."""
-    ray.init(num_cpus=2, include_dashboard=False, logging_level="ERROR", log_to_driver=False)
+    ray.init("local", num_cpus=2, include_dashboard=False, logging_level="ERROR", log_to_driver=False)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

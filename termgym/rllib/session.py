@@ -32,10 +32,8 @@ def session(config: AlgorithmConfig, folder: Path, cpus: int = CPUS) -> Iterator
     folder.mkdir(parents=True, exist_ok=True)
     mine = not ray.is_initialized()
     if mine:
-        local = (
-            {} if "RAY_ADDRESS" in os.environ else {"address": "local", "num_cpus": cpus, "include_dashboard": False}
-        )
-        ray.init(logging_level="ERROR", log_to_driver=False, **local)
+        own = {"address": "local", "num_cpus": cpus, "include_dashboard": False}
+        ray.init(logging_level="ERROR", log_to_driver=False, **({} if "RAY_ADDRESS" in os.environ else own))
     home, trainable.DEFAULT_STORAGE_PATH = trainable.DEFAULT_STORAGE_PATH, str(folder.absolute())  # no option sets it
     try:
         algorithm = config.build_algo()
