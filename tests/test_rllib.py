@@ -114,6 +114,20 @@ def test_two_learners_take_the_step_of_one(folder: Path, cluster: None, tmp_path
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("lora", [None, {"r": 4, "target_modules": "all-linear"}], ids=["all weights", "adapters"])
+def test_learners_that_hold_a_part_each_take_the_step_of_one(
+    lora: Any, folder: Path, cluster: None, tmp_path: Path
+) -> None:
+    model = {"lora": lora}
+    alone = steps_of(Recipe.of("sft", tables(folder, "sft", model=model)), tmp_path / "whole")
+    shared = Recipe.of("sft", tables(folder, "sft", model={**model, "sharded": True}, workers={"learners": 2}))
+    parts = steps_of(shared, tmp_path / "cut", killed_at=5)
+    assert losses(alone) == pytest.approx(losses(parts), abs=1e-3) and losses(parts)[-1] < losses(parts)[0]
+    first, second = _weights(tmp_path)
+    assert all(torch.allclose(first[name], second[name], atol=1e-3) for name in first)
+
+
+@pytest.mark.slow
 def test_a_learner_that_dies_in_its_step_leaves_no_trace(folder: Path, cluster: None, tmp_path: Path) -> None:
     recipe = Recipe.of("sft", tables(folder, "sft", workers={"learners": 2}))
     whole, killed = steps_of(recipe, tmp_path / "whole"), list[int]()

@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -144,7 +145,7 @@ async def test_a_cancelled_exec_is_killed(boxes: Boxes) -> None:
 
 @case
 async def test_a_cancellation_as_a_program_ends_is_not_lost(host: Boxes) -> None:
-    box = await host.start()
+    box: Any = await host.start()
     running = asyncio.ensure_future(box.exec(["/bin/sleep", "0.1"]))
     while not (exits := box._service.exits):
         await asyncio.sleep(0.001)

@@ -2,9 +2,8 @@
 
 import json
 import tomllib
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
 
@@ -27,10 +26,11 @@ def _read(path: Path, known: set[str]) -> dict[str, Any]:
     for name in table:
         if name not in known:
             raise UnknownName("option", name, known)
-    options = table.get("option", {})
-    if not isinstance(options, Mapping):
+    options: Any = table.get("option", {})
+    if not isinstance(options, dict):
         raise TaskError(f"option is {options!r}; write the policy's options as a table: [option]")
-    return table | {"option": [f"{name}={json.dumps(value)}" for name, value in options.items()]}
+    given = cast("dict[str, Any]", options)
+    return table | {"option": [f"{name}={json.dumps(value)}" for name, value in given.items()]}
 
 
 Config = Annotated[

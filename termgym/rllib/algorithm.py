@@ -68,10 +68,21 @@ class LanguageAlgorithm(Algorithm):
         said: Any = self.metrics.peek((LEARNER_RESULTS, DEFAULT_MODULE_ID))
         names = ("loss", "entropy", "grad_norm", "lr", "clipped", "kl", "engine_gap")
         logged = {name: float(said[name]) for name in names if name in said}
+        self._gather()
         self.env_runner_group.sync_weights(
             from_worker_or_learner_group=self.learner_group, inference_only=True, timeout_seconds=None
         )
         return logged | {"seconds": {"learn": time.perf_counter() - begin}}
+
+    def _gather(self, optimizer: bool = False) -> None:
+        if self.config.loading.sharded:
+            for done in self.learner_group.foreach_learner(lambda learner: learner.gather(optimizer)):
+                done.get()
+
+    @override(Algorithm)
+    def save_to_path(self, *args: Any, **kwargs: Any) -> str:
+        self._gather(optimizer=True)
+        return super().save_to_path(*args, **kwargs)
 
     def by_runners(self, items: Sequence[T], run: Callable[[Runner, list[T]], Sampled]) -> Sampled:
         """Have the runners share in work. A runner that dies on it brings nothing back, and is started anew."""

@@ -154,6 +154,8 @@ class LanguageConfig(AlgorithmConfig):
         if self.env != "Terminal-v0":
             raise TaskError(f"environment is {self.env!r}; language models act in 'Terminal-v0'")
         self.setting()
+        if self.loading.sharded and self.num_learners < 2:
+            raise TaskError(f"the model is sharded over {self.num_learners} learner(s); it takes two or more")
 
     @override(AlgorithmConfig)
     def get_default_rl_module_spec(self) -> RLModuleSpec:

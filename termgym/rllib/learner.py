@@ -14,12 +14,14 @@ from ray.rllib.core import DEFAULT_MODULE_ID
 from ray.rllib.core.learner.torch.torch_learner import TorchLearner
 from ray.rllib.utils.annotations import override
 from torch import Tensor
+from torch.distributed.tensor import DTensor
 
 from termgym.loss import supervised_loss
 from termgym.rllib.model import trained
+from termgym.rllib.sharding import take_optimizer, whole_optimizer
 
 Columns = Mapping[str, Tensor]
-STEPS, TAKEN = "steps", "steps_taken"
+STEPS, TAKEN, WHOLE = "steps", "steps_taken", "whole"
 
 
 def cosine(step: int, steps: int, warmup: float, floor: float = 0.0) -> float:
@@ -40,7 +42,42 @@ class LanguageLearner(TorchLearner):
     @override(TorchLearner)
     def build(self) -> None:
         self.taken, self.steps = 0, 1
+        self._whole = dict[str, Any]()
         super().build()
+
+    @override(TorchLearner)
+    def _make_module(self) -> Any:
+        made = super()._make_module()
+        if self.config.loading.sharded:
+            made[DEFAULT_MODULE_ID].shard()
+        return made
+
+    @override(TorchLearner)
+    def _make_modules_ddp_if_necessary(self) -> None:
+        if not self.config.loading.sharded:
+            super()._make_modules_ddp_if_necessary()
+
+    def gather(self, optimizer: bool = False) -> None:
+        """Have `get_state` tell of now, where each learner has but a part; all of them call this at once."""
+        module = self.module[DEFAULT_MODULE_ID]
+        module.gather()
+        if optimizer:
+            (held,) = self._optimizer_parameters
+            self._whole = whole_optimizer(module, held)
+
+    @override(TorchLearner)
+    def _get_optimizer_state(self) -> Any:
+        if not self.config.loading.sharded:
+            return super()._get_optimizer_state()
+        return {WHOLE: {"module_id": DEFAULT_MODULE_ID, "state": self._whole}}
+
+    @override(TorchLearner)
+    def _set_optimizer_state(self, state: Any) -> None:
+        if not self.config.loading.sharded:
+            super()._set_optimizer_state(state)
+            return
+        (held,) = self._optimizer_parameters
+        take_optimizer(self.module[DEFAULT_MODULE_ID], held, state[WHOLE]["state"])
 
     @override(TorchLearner)
     def before_gradient_based_update(self, *, timesteps: dict[str, Any]) -> None:
@@ -80,7 +117,7 @@ class LanguageLearner(TorchLearner):
             with nullcontext() if row == rows[-1] else self._apart():
                 for name, value in self._row(_cut(columns, row), old.get(row)).items():
                     sums[name] = sums.get(name, 0.0) + value
-        norm = torch.nn.utils.clip_grad_norm_(self._learning(), self._clip)
+        norm = _local(torch.nn.utils.clip_grad_norm_(self._learning(), self._clip))
         if bool(torch.isfinite(norm)):
             optimizer.step()
         # RLlib logs the mean over learners, and each has but its share of the sum.
@@ -97,7 +134,8 @@ class LanguageLearner(TorchLearner):
     def _apart(self) -> Any:
         """Where gradients are not averaged over the learners yet."""
         module = self.module[DEFAULT_MODULE_ID]
-        return module.no_sync() if self.config.num_learners > 1 else nullcontext()
+        together = self.config.num_learners > 1 and not self.config.loading.sharded
+        return module.no_sync() if together else nullcontext()
 
     def _row(self, columns: Columns, old: Tensor | None) -> dict[str, Tensor]:
         """Add a row's gradients; its share of the loss, and of what is logged."""
@@ -150,6 +188,10 @@ class GRPOLearner(LanguageLearner):
 
     def _logprobs(self, columns: Columns) -> Tensor:
         return self.module[DEFAULT_MODULE_ID].unwrapped()._forward(columns)["logprobs"]
+
+
+def _local(value: Any) -> Tensor:
+    return value.full_tensor() if isinstance(value, DTensor) else value
 
 
 def _cut(columns: Columns, row: int) -> dict[str, Tensor]:

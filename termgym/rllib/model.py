@@ -6,6 +6,7 @@
 # pyright: reportGeneralTypeIssues=false
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ from torch.utils.checkpoint import checkpoint
 from transformers import AutoModelForCausalLM
 
 from termgym.errors import TaskError
+from termgym.rllib.sharding import shard, take, whole
 
 CHUNK = 1024
 """Tokens whose logits are in memory at a time."""
@@ -39,6 +41,8 @@ class Loading:
     """Of peft's `LoraConfig`: r, lora_alpha, target_modules, ...; None trains all weights."""
     reference: bool = False
     """Whether the model as it was is kept beside, for a divergence from it. Adapters need no second copy."""
+    sharded: bool = False
+    """Whether each of several learners holds but a part of it (`termgym.rllib.sharding`)."""
     temperature: float = 1.0
     """That tokens are drawn at: what their logprobs are of."""
 
@@ -81,6 +85,16 @@ class CausalLM(TorchRLModule):
         self.model = self.loading.load()
         apart = self.loading.reference and self.loading.lora is None and not self.inference_only
         self._reference = [self.loading.load().requires_grad_(False).eval()] if apart else []  # no part of the state
+        self._whole: dict[str, Tensor] | None = None
+
+    def shard(self) -> None:
+        """Keep a part of the weights; every learner calls this, and `gather` too."""
+        shard(_bare(self.model, self.loading), scored=_scored)
+        self.gather()
+
+    def gather(self) -> None:
+        """Have what `get_state` returns be the weights as they are now."""
+        self._whole = self._kept(whole(self))
 
     @override(TorchRLModule)
     def _forward(self, batch: Mapping[str, Tensor], **kwargs: Any) -> dict[str, Tensor]:
@@ -104,13 +118,20 @@ class CausalLM(TorchRLModule):
     @override(TorchRLModule)
     def get_state(self, *args: Any, **kwargs: Any) -> dict[str, Tensor]:
         """The weights that learn, as tensors of the CPU: NumPy has no bfloat16."""
+        if self._whole is not None:
+            return self._whole
+        return {name: value.detach().to("cpu", copy=True) for name, value in self._kept(self.state_dict()).items()}
+
+    def _kept(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         learns = {name for name, weight in self.named_parameters() if weight.requires_grad}
-        state = self.state_dict()
-        kept = state if self.loading.lora is None else {name: state[name] for name in learns}
-        return {name: value.detach().to("cpu", copy=True) for name, value in kept.items()}
+        return {name: value for name, value in state.items() if self.loading.lora is None or name in learns}
 
     @override(TorchRLModule)
     def set_state(self, state: Mapping[str, Any]) -> None:
+        if self._whole is not None:
+            take(self, state)
+            self.gather()
+            return
         unknown = self.load_state_dict(dict(state), strict=False).unexpected_keys
         if unknown:
             raise TaskError(f"these weights are of another model: it has no {', '.join(unknown[:3])}")
@@ -137,18 +158,27 @@ def _given(model: Any, ids: Tensor, positions: Tensor, places: Tensor, loading: 
     """
     kind = ids.device.type
     with torch.autocast(kind, getattr(torch, loading.autocast or "float32"), enabled=loading.autocast is not None):
-        bare = model.get_base_model() if loading.lora is not None else model
-        hidden = bare.model(input_ids=ids, position_ids=positions, use_cache=False).last_hidden_state
-        head = bare.get_output_embeddings()
-        said, before = ids[0, places], hidden[0, places - 1]
-        parts = [
-            checkpoint(_scored, head, states, tokens, loading.temperature, use_reentrant=False)
-            for states, tokens in zip(before.split(CHUNK), said.split(CHUNK), strict=True)
-        ]
+        bare = _bare(model, loading)
+        scored = getattr(bare, "scored", None) or partial(_scored, bare)
+        return scored(ids, positions, places, loading.temperature)
+
+
+def _bare(model: Any, loading: Loading) -> Any:
+    return model.get_base_model() if loading.lora is not None else model
+
+
+def _scored(bare: Any, ids: Tensor, positions: Tensor, places: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+    hidden = bare.model(input_ids=ids, position_ids=positions, use_cache=False).last_hidden_state
+    head = bare.get_output_embeddings()
+    said, before = ids[0, places], hidden[0, places - 1]
+    parts = [
+        checkpoint(_by_head, head, states, tokens, temperature, use_reentrant=False)
+        for states, tokens in zip(before.split(CHUNK), said.split(CHUNK), strict=True)
+    ]
     return torch.cat([part[0] for part in parts]), torch.cat([part[1] for part in parts])
 
 
-def _scored(head: Any, states: Tensor, tokens: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+def _by_head(head: Any, states: Tensor, tokens: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
     logprobs = torch.log_softmax(head(states).float() / (temperature or 1.0), -1)
     entropy = -(logprobs.detach().exp() * logprobs.detach()).sum(-1)
     return logprobs.gather(-1, tokens[:, None])[:, 0], entropy
