@@ -7,7 +7,6 @@ What is in the folder of the runs already is not run again.
 """
 
 import sys
-from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -51,11 +50,7 @@ def main() -> int:
     args, machine, console = options.parse_args(), report.machine(), Console(highlight=False, width=160)
     found = {seed: proof(seed, args.out / str(seed), console, args.quick) for seed in range(args.seeds)}
     rows = [_row(f"seed {seed}: {name}", one) for seed, scores in found.items() for name, one in scores.items()]
-    shares = _shares(args.out / str(seed) / "grpo" for seed in found)
-    notes = [
-        "Share of each exam's tasks that was solved, and the 95 % interval (Wilson) around it.",
-        f"Where the time of GRPO's steps went: {', '.join(f'{name} {share:.1%}' for name, share in shares.items())}.",
-    ]
+    notes = ["Share of an exam's tasks that was solved, and the 95 % interval (Wilson) around it."]
     result = {"title": TITLE, "unit": UNIT, "command": "python benchmarks/learning.py", "machine": machine}
     report.save(args.json, result | {"notes": notes, "columns": COLUMNS, "rows": rows})
     for row in rows:
@@ -65,7 +60,7 @@ def main() -> int:
 
 def _row(what: str, found: Evaluated) -> dict[str, Any]:
     low, high = found.interval_95 or (0.0, 0.0)
-    values = (100 * (found.pass_at_1 or 0.0), 100 * low, 100 * high, found.n)
+    values = (100 * found.solved / found.n, 100 * low, 100 * high, found.n)
     return {"what": what, **dict(zip(COLUMNS, values, strict=True))}
 
 
@@ -95,13 +90,6 @@ def alone(story: Story, folder: Path) -> Recipe:
 def _control(recipe: Recipe, folder: Path) -> Evaluated:
     Training(recipe, folder).run()
     return evaluations(folder)[-1]
-
-
-def _shares(runs: Iterable[Path]) -> dict[str, float]:
-    """Of the time of all steps: generate, environment, verify, learn."""
-    steps = [step.seconds for run in runs for step in read_steps(run)]
-    whole = sum(sum(step.values()) for step in steps)
-    return {name: sum(step.get(name, 0.0) for step in steps) / whole for name in steps[0]}
 
 
 if __name__ == "__main__":
