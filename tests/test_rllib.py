@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from termgym.cli import app
 from termgym.errors import TaskError, UnknownName
-from termgym.training_log import TrainingStep, evaluations, read_steps
+from termgym.training_log import STAGES, TrainingStep, evaluations, read_steps
 from tests.recipes import prepare, tables
 
 ray = pytest.importorskip("ray")
@@ -24,7 +24,7 @@ from termgym.rllib.session import session  # noqa: E402
 from termgym.rllib.training import Training  # noqa: E402
 
 pytestmark = [pytest.mark.filterwarnings("default"), pytest.mark.timeout(240)]
-CONFIGS = sorted(Path(__file__).parents[1].glob("configs/*/*.toml"))
+CONFIGS = sorted(path for stage in STAGES for path in Path(__file__).parents[1].glob(f"configs/{stage}/*.toml"))
 
 
 @pytest.fixture(scope="module")
