@@ -25,6 +25,7 @@ from termgym.rllib.config import LanguageConfig
 from termgym.rllib.learner import GRPOLearner
 from termgym.rllib.runner import Sampled
 from termgym.sample import Sample, samples
+from termgym.setting import Setting
 from termgym.source import Sampler
 from termgym.trajectory import Trajectory
 
@@ -97,25 +98,27 @@ class GRPOConfig(LanguageConfig):
         self._take(minibatches=minibatches, curriculum=curriculum, **given)
         return self
 
-    def source(self) -> Sampler:
+    def source(self, setting: Setting) -> Sampler:
         """What tasks are drawn from.
 
         Raises:
             TaskError: They cannot be used, or are not for a curriculum to choose.
         """
-        if self.curriculum is None:
-            return self.setting().source
+        return setting.source if self.curriculum is None else self._chosen(self.curriculum)
+
+    def _chosen(self, curriculum: Mapping[str, Any]) -> Curriculum:
         fixed = [name for name in ("level", "seed") if self.env_config.get(name) is not None]
         if fixed:
             raise TaskError(f"{fixed[0]} of the environment is for the curriculum to choose; leave one of them out")
-        asked = dict(self.curriculum)
+        asked = dict(curriculum)
         rates = asked.pop("rates", None)
         return Curriculum(self.env_config.get("task"), Calibration.load(Path(rates)) if rates else None, **asked)
 
     @override(LanguageConfig)
     def validate(self) -> None:
         super().validate()
-        self.source()
+        if self.curriculum is not None:
+            self._chosen(self.curriculum)
 
     @override(LanguageConfig)
     def get_default_learner_class(self) -> type[GRPOLearner]:
@@ -141,7 +144,8 @@ class GRPO(LanguageAlgorithm):
     @override(LanguageAlgorithm)
     def setup(self, config: Any) -> None:
         super().setup(config)
-        self.setting, self.source = self.config.setting(), self.config.source()
+        self.setting = self.config.setting()
+        self.source = self.config.source(self.setting)
 
     @override(LanguageAlgorithm)
     def training_step(self) -> None:
