@@ -89,7 +89,7 @@ class CausalLM(TorchRLModule):
 
     def shard(self) -> None:
         """Keep a part of the weights; every learner calls this, and `gather` too."""
-        shard(_bare(self.model, self.loading), scored=_scored)
+        shard(_bare(self.model, self.loading), _scored)
         self.gather()
 
     def gather(self) -> None:

@@ -23,14 +23,13 @@ WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True, ignore_frozen_p
 PARTS = StateDictOptions(full_state_dict=True, strict=False)
 
 
-def shard(model: Any, **forward: Callable[..., Any]) -> None:
-    """Keep a part of a transformers model; `forward` become methods of it, in which its weights are there."""
+def shard(model: Any, scored: Callable[..., Any]) -> None:
+    """Keep a part of a transformers model; `scored` becomes a method of it, in which all its weights are there."""
     for layer in model.model.layers:
         fully_shard(layer)
     fully_shard(model)
-    for name, function in forward.items():
-        setattr(model, name, MethodType(function, model))
-        register_fsdp_forward_method(model, name)
+    model.scored = MethodType(scored, model)
+    register_fsdp_forward_method(model, "scored")
 
 
 def whole(module: Module) -> dict[str, Any]:
